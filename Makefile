@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
 DESCRIPTORS := generated/imagegateway/v1/descriptors.binpb
+DESCRIPTION := generated/imagegateway/v1/openapi.json
+COMMENTED := build/commented.binpb
 RELEASED := proto/released.binpb
 PRESENT := build/present.binpb
 GENERATED := generated docs/reasons.md docs/settings.md
@@ -48,7 +50,7 @@ $(STAGED)/.staged: $(VENV)/.dev
 	@find $(STAGED) -type f -not -name '*.proto' -delete
 	@touch $@
 
-generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages of docs/ from the code
+generate: $(STAGED)/.staged  ## Generate code and the API description from proto/, and reference pages of docs/
 	@rm -rf generated && mkdir -p generated
 	@$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
@@ -57,9 +59,9 @@ generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages o
 	@touch generated/imagegateway/v1/py.typed generated/imagegateway/admin/v1/py.typed
 	@$(BIN)/buf build --as-file-descriptor-set --exclude-source-info \
 		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
-	@$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
-		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
-	@$(BIN)/python -m tools.reference build/error_reason.binpb
+	@$(BIN)/buf build --as-file-descriptor-set -o $(COMMENTED)
+	@$(BIN)/python -m tools.openapi $(COMMENTED) $(DESCRIPTION)
+	@$(BIN)/python -m tools.reference $(COMMENTED)
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
@@ -151,7 +153,13 @@ test-docs: setup-dev $(CLIENTS)/.installed dist  ## Run the code blocks of the g
 	cd tests/clients/node && $(CURDIR)/$(BIN)/npm ci --ignore-scripts --silent
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/docs
 
-test-api: setup-dev build/api/.installed  ## Test the served API description with Schemathesis
+API_NODE := tests/api/node/node_modules/.installed
+
+$(API_NODE): tests/api/node/package-lock.json $(VENV)/.dev
+	cd tests/api/node && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent --ignore-scripts
+	@touch $@
+
+test-api: setup-dev build/api/.installed $(API_NODE)  ## Test the API description: validators, types, examples, Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
 
 test-page: setup-dev  ## Test the web page in Debian's Chromium

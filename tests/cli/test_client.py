@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx  # noqa: TID251  the transport that stands for the network
+import httpx  # noqa: TID251  the transport that replaces the network
 import pytest
 from imagegateway.cli.client import ApiError, Client, UnreachableError
 from imagegateway.cli.errors import CommandError

@@ -43,6 +43,11 @@ async def test_image_over_the_bound_is_a_preview() -> None:
     assert await result_for([1001]) == [("image/jpeg", b"preview of 1001 in 1000")]
 
 
+async def test_image_with_a_long_side_is_a_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "MAX_INLINE_SIDE", 63)  # the images of the tests have 64 pixels
+    assert await result_for([10]) == [("image/jpeg", b"preview of 10 in 1000")]
+
+
 async def test_images_of_one_result_share_the_bound() -> None:
     assert await result_for([400, 600]) == [("image/png", bytes(400)), ("image/jpeg", b"preview of 600 in 500")]
 

@@ -29,24 +29,24 @@ async def test_progress_grows_and_says_job_queue_position_and_percent() -> None:
         job("running", progress=40),
         job(),
     ]
-    told: list[tuple[float, float | None, str | None]] = []
+    reported: list[tuple[float, float | None, str | None]] = []
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total, message))
+        reported.append((progress, total, message))
 
     async with connected(FakeGateway(streams=[[*states]])) as client:
         await client.call_tool("generate_image", {"prompt": "a kite"}, progress_callback=on_progress)
-    assert [message for _, _, message in told] == [
+    assert [message for _, _, message in reported] == [
         f"{JOB} is queued, 2 jobs ahead",
         f"{JOB} is queued, 1 job ahead",
         f"{JOB} is running",
         f"{JOB} is running, 40 % done",
         f"{JOB} is completed",
     ]
-    percents = [progress for progress, _, _ in told]
+    percents = [progress for progress, _, _ in reported]
     assert percents == sorted(set(percents))
     assert percents[-2:] == [40, 100]
-    assert {total for _, total, _ in told} == {100}
+    assert {total for _, total, _ in reported} == {100}
 
 
 async def test_wait_ends_after_its_bound_with_the_job_and_the_way_on() -> None:
@@ -74,13 +74,13 @@ async def test_lost_events_are_subscribed_again() -> None:
     assert gateway.paths[:3] == [f"GET /v1/jobs/{JOB}/events"] * 3
 
 
-async def test_cancelled_call_ends_the_wait_and_leaves_the_job_whose_id_it_has_told() -> None:
+async def test_cancelled_call_ends_the_wait_and_leaves_the_job_that_it_named() -> None:
     gateway = FakeGateway(streams=[[job("running")]], endless=True)
-    told: list[str | None] = []
+    reported: list[str | None] = []
     begun = asyncio.Event()
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-        told.append(message)
+        reported.append(message)
         begun.set()
 
     async with connected(gateway) as client:
@@ -91,5 +91,5 @@ async def test_cancelled_call_ends_the_wait_and_leaves_the_job_whose_id_it_has_t
             await begun.wait()
             call.cancel()
             await gateway.streaming[0].closed.wait()
-    assert told == [f"{JOB} is running"]
+    assert reported == [f"{JOB} is running"]
     assert not [path for path in gateway.paths if path.endswith("/cancel")]

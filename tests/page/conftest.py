@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.gateway.jobs.calls import Caller
 from tests.gateway.providers.providers import every, serving
@@ -82,8 +82,9 @@ def caller(stack: Stack) -> Caller:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as playwright:
-        # Chromium's sandbox needs rights that a container does not give; the pages are the project's own.
+        # Chromium's sandbox needs rights that containers lack; the pages are the project's own.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()

@@ -65,7 +65,7 @@ class Session:
         return self.process.wait(seconds)
 
     def _chunks(self, seconds: float) -> Iterator[None]:
-        """Read what comes within the time, until the process closes the terminal."""
+        """Read output within the time, until the process closes the terminal."""
         deadline = time.monotonic() + seconds
         yield
         while (left := deadline - time.monotonic()) > 0:

@@ -80,7 +80,7 @@ def half_blocks(output: str) -> Image.Image:
             rows[-1].append({"▀": (front, back), "▄": (back, front), " ": (back, back)}[character])
         else:
             codes = list(map(int, (sequence or "0").split(";")))
-            front, back = clear, clear  # each style of rich begins anew
+            front, back = clear, clear  # each style of rich begins with a reset
             while codes:
                 match codes.pop(0):
                     case 38:

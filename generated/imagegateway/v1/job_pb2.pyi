@@ -84,7 +84,7 @@ class Job(_message.Message):
     model: _builtins.str
     """Model id, aliases resolved."""
     provider: _builtins.str
-    """Provider route that serves the job."""
+    """Provider route that serves the job, such as `local` or `replicate`."""
     created_at: _builtins.int
     """Time of acceptance. All times are Unix seconds."""
     started_at: _builtins.int
@@ -98,16 +98,20 @@ class Job(_message.Message):
     7 days by default.
     """
     progress: _builtins.int
-    """Progress in percent, 0 to 100, if the provider reports one."""
+    """Progress in percent, 0 to 100, if the provider reports one; 100 for a
+    `completed` job.
+    """
     queue_position: _builtins.int
     """Number of jobs ahead of a `queued` one, if known."""
     result_url: _builtins.str
-    """Signed URL of the first image or video, as `result.file_url`."""
+    """Signed URL of the first image or video, as `result.file_url`, valid for 24
+    h. Each read of the job returns a new one.
+    """
     erased_at: _builtins.int
     """Time of the erasure of prompt, inputs and media; unset without one."""
     @_builtins.property
     def result(self) -> Global___JobResult:
-        """Result of a `completed` job, until the media expire."""
+        """Result of a `completed` job, until the media are deleted."""
 
     @_builtins.property
     def error(self) -> Global___JobError:
@@ -115,11 +119,13 @@ class Job(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
-        """Requested options that were not met exactly."""
+        """Requested options that were not met exactly, and other notes for the
+        caller.
+        """
 
     @_builtins.property
     def cost(self) -> Global___Cost:
-        """Cost, if known."""
+        """Cost, if the provider reports or the catalog knows one."""
 
     @_builtins.property
     def usage(self) -> Global___Usage:
@@ -229,8 +235,8 @@ Global___Job: _TypeAlias = Job  # noqa: Y015
 
 @_typing.final
 class JobRequest(_message.Message):
-    """Request that made a job. Fields as in GenerateRequest and EditRequest; absent
-    ones were not set, or do not concern the model.
+    """Request that made a job. A field that is absent was not set, or does not
+    concern the model.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -255,9 +261,11 @@ class JobRequest(_message.Message):
     FRAME_COUNT_FIELD_NUMBER: _builtins.int
     FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
-    """Prompt; unset where the setting IMAGEGATEWAY_KEEP_PROMPTS is false."""
+    """Prompt; absent where the setting IMAGEGATEWAY_KEEP_PROMPTS is false."""
     negative_prompt: _builtins.str
-    """As `prompt`."""
+    """Negative prompt; absent where the setting IMAGEGATEWAY_KEEP_PROMPTS is
+    false.
+    """
     n: _builtins.int
     """Number of images."""
     size: _builtins.str
@@ -406,7 +414,7 @@ class JobResult(_message.Message):
     created: _builtins.int
     """Time of completion in Unix seconds."""
     file_url: _builtins.str
-    """Signed URL of the first entry."""
+    """Signed URL of the first image or video, valid for 24 h."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
         """Images, or the video."""
@@ -439,11 +447,13 @@ class JobError(_message.Message):
     message: _builtins.str
     """One sentence for people."""
     type: _builtins.str
-    """Class of the error, as in the REST error body."""
+    """Class of the error, as in the body of REST errors."""
     param: _builtins.str
-    """Invalid request field, if any."""
+    """Request field at fault, if any."""
     code: _builtins.str
-    """Machine-readable code: a value of ErrorReason in lower case."""
+    """Machine-readable code: a value of ErrorReason in lower case, without its
+    prefix.
+    """
     def __init__(
         self,
         *,
@@ -515,7 +525,9 @@ class Image(_message.Message):
     url: _builtins.str
     """Signed URL, valid for 24 h. Exactly one of `url` and `b64_json` is set."""
     b64_json: _builtins.bytes
-    """Bytes; base64 in JSON."""
+    """Bytes of the image; base64 in JSON. Exactly one of `url` and `b64_json` is
+    set.
+    """
     revised_prompt: _builtins.str
     """Prompt as the provider revised it, if reported."""
     width: _builtins.int
@@ -523,7 +535,9 @@ class Image(_message.Message):
     for a video.
     """
     height: _builtins.int
-    """Height in pixels, as `width`."""
+    """Height in pixels, read from the bytes, with EXIF orientation applied; unset
+    for a video.
+    """
     media_type: _builtins.str
     """Media type read from the bytes, such as `image/png`."""
     seed: _builtins.int
@@ -576,7 +590,9 @@ Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class Warning(_message.Message):
-    """Warning about a requested option that was not met exactly."""
+    """Warning about a requested option that was not met exactly, or another note
+    for the caller.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -584,8 +600,9 @@ class Warning(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     PARAM_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Machine-readable code, such as `unsupported_parameter`, `size_adjusted`,
-    `mask_ignored`, `default_model_unavailable` or `image_failed`.
+    """Machine-readable code: `unsupported_parameter`, `unknown_parameter`,
+    `size_adjusted`, `mask_ignored`, `default_model_unavailable`,
+    `model_retired` or `image_failed`. Later versions may add codes.
     """
     message: _builtins.str
     """One sentence for people."""
@@ -610,7 +627,9 @@ Global___Warning: _TypeAlias = Warning  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
-    """Usage that the provider reports, in OpenAI's fields."""
+    """Usage that the provider reports, in OpenAI's fields. A provider that reports
+    a part only reports none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

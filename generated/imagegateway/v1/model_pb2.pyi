@@ -48,14 +48,15 @@ class Model(_message.Message):
     created: _builtins.int
     """Time of the addition to the catalog in Unix seconds."""
     owned_by: _builtins.str
-    """Provider family."""
+    """Provider family, such as `openai`."""
     description: _builtins.str
-    """Description in one sentence."""
+    """Description of the model in one sentence."""
     modality: _builtins.str
-    """Modality: `image` or `video`."""
+    """Modality of the results: `image` or `video`."""
     available: _builtins.bool
-    """True: at least one route can serve a call now, and the model is not retired.
-    The id of a retired model keeps working against any host that serves it.
+    """True: at least one route can serve a call now, and the model is not
+    retired. The id of a retired model keeps working against any host that
+    serves it.
     """
     unavailable_reason: _builtins.str
     """Reason of unavailability, with the missing setting or the successor."""
@@ -77,7 +78,7 @@ class Model(_message.Message):
 
     @_builtins.property
     def limits(self) -> Global___ModelLimits:
-        """Limits of requests."""
+        """Limits of requests to the model."""
 
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRoute]:
@@ -259,7 +260,9 @@ class ModelLimits(_message.Message):
 
     @_builtins.property
     def output_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Output formats of the model: `png`, `jpeg`, `webp`, `gif`, `svg`."""
+        """Output formats of the model itself: `png`, `jpeg`, `webp`, `gif`, `svg` or
+        `mp4`. The gateway converts images to `png`, `jpeg` and `webp`.
+        """
 
     @_builtins.property
     def qualities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -358,7 +361,7 @@ class ModelRoute(_message.Message):
     name: _builtins.str
     """Route name, as in `X-BYOK-<route>`."""
     mode: _builtins.str
-    """Default mode of responses: `inline` (images) or `async` (a job)."""
+    """Default response: `inline` (the images) or `async` (a job)."""
     available: _builtins.bool
     """True: the route can serve the caller, with the operator's key or a key that
     the caller's tenant has stored.

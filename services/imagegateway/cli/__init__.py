@@ -35,8 +35,15 @@ class _Entry(NamedTuple):
 
 
 COMMANDS: Final = {
+    "generate": _Entry("generate", "Make images from a prompt.", _IMAGES),
+    "edit": _Entry("edit", "Edit images by a prompt and a mask.", _IMAGES),
+    "video": _Entry("video", "Make a video from a prompt.", _IMAGES),
+    "jobs": _Entry("jobs", "List, watch, cancel and erase jobs, and save their files.", _IMAGES),
+    "models": _Entry("models", "List models with capabilities and prices.", _IMAGES),
+    "mcp": _Entry("mcp", "Serve image tools to an agent, over the Model Context Protocol.", _IMAGES),
     "up": _Entry("up", "Start the whole stack on this machine.", _OPERATE),
     "status": _Entry("status", "Show health, key, limits, jobs and processes of a gateway.", _OPERATE),
+    "logs": _Entry("logs", "Show log lines of the stack on this machine.", _OPERATE),
     "doctor": _Entry("doctor", "Check each configured provider route, without cost.", _OPERATE),
     "validate": _Entry("validate", "Validate the configuration that `up` writes for Envoy.", _OPERATE),
     "secrets": _Entry("secrets", "Rotate the root secret.", _OPERATE),
@@ -117,7 +124,7 @@ def _mistake(error: CycloptsError) -> str:
 
 def _stated_default(value: Any) -> str | None:
     """Return a default for the help: none for flags that are off and for options without a value."""
-    return None if value in (None, False, "") else str(value)
+    return None if value in (None, False, "", ()) else str(value)
 
 
 def _escape_unprintable() -> None:

@@ -26,7 +26,11 @@ _EVENT_TIMEOUT: Final = httpx.Timeout(60, connect=10, read=45)
 
 
 class UnreachableError(CommandError):
-    """No answer, or none to its end: another attempt may succeed."""
+    """No answer, or none to its end: another attempt may succeed. `is_sent`: the request may have arrived."""
+
+    def __init__(self, message: str, *, is_sent: bool) -> None:
+        super().__init__(message)
+        self.is_sent = is_sent
 
 
 class ApiError(CommandError):
@@ -109,16 +113,27 @@ class Client:
                     if data != b"[DONE]":
                         yield json.loads(data)
 
+    def download(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes of a file as they arrive. Raises as `request` does, also for a file that ends early."""
+        with self._reachable(), self._http.stream("GET", path) as response:
+            if response.is_error:
+                response.read()
+            _raise_for(response)
+            yield from response.iter_bytes()
+
     @contextmanager
     def _reachable(self) -> Iterator[None]:
         """Turn errors of the network into one sentence."""
         try:
             yield
-        except httpx.TimeoutException:
-            raise UnreachableError(f"the gateway at {self.target.url} does not answer") from None
         except httpx.TransportError as error:
-            reason = f" ({error})" if str(error) else ""
-            raise UnreachableError(f"the gateway at {self.target.url} can't be reached{reason}") from None
+            is_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            if isinstance(error, httpx.TimeoutException):
+                sentence = f"the gateway at {self.target.url} does not answer"
+            else:
+                reason = f" ({error})" if str(error) else ""
+                sentence = f"the gateway at {self.target.url} can't be reached{reason}"
+            raise UnreachableError(sentence, is_sent=is_sent) from None
 
 
 def _raise_for(response: httpx.Response) -> None:

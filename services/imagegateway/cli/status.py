@@ -114,7 +114,7 @@ def _read_key(client: Client, found: _Status) -> None:
 
 
 def _limits(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return what is left of each limit of the key, from the headers that OpenAI's API has, too."""
+    """Return the rest of each limit of the key, from the headers that OpenAI's API has, too."""
     return {
         name: f"{headers[f'x-ratelimit-remaining-{name}']} of {headers[limit]} left, "
         f"full in {headers[f'x-ratelimit-reset-{name}']}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 DEFAULT_WAIT_SECONDS: Final = 50.0
-"""Below 60 s, after which many clients give a call up."""
+"""Below 60 s, the timeout of many clients."""
 MAX_WAIT_SECONDS: Final = 600.0
 
 _JobId = Annotated[
@@ -50,7 +50,8 @@ class _JobArguments(Arguments):
         Field(ge=0, le=4_294_967_295, description="The same seed makes the same result where the model can."),
     ] = None
     negative_prompt: Annotated[
-        str | None, Field(min_length=1, description="What must not appear, where the model can take it.")
+        str | None,
+        Field(min_length=1, description="Description of what the image must not show, for models that take one."),
     ] = None
     provider_options: Annotated[
         dict[str, Any] | None, Field(description="Further fields of the provider's own API, for experts.")
@@ -63,7 +64,7 @@ class _JobArguments(Arguments):
             max_length=255,
             pattern="^[!-~]+$",
             description=(
-                "Any value of your own. A repeated call with the same value and arguments returns the same job and "
+                "Any text. A repeated call with the same value and arguments returns the same job and "
                 "costs nothing. Use a new value for a new result."
             ),
         ),
@@ -102,14 +103,15 @@ class _ImageArguments(_JobArguments):
 class GenerateImage(_ImageArguments):
     """Arguments of generate_image."""
 
-    prompt: Annotated[str, Field(min_length=1, description="What the image shows.")]
+    prompt: Annotated[str, Field(min_length=1, description="Description of the image.")]
 
 
 class EditImage(_ImageArguments):
     """Arguments of edit_image."""
 
     prompt: Annotated[
-        str | None, Field(min_length=1, description="What to change. Erasers and background models need none.")
+        str | None,
+        Field(min_length=1, description="Description of the change. Erasers and background models need none."),
     ] = None
     images: Annotated[
         list[Annotated[str, Field(min_length=1)]],
@@ -128,8 +130,8 @@ class EditImage(_ImageArguments):
         Field(
             min_length=1,
             description=(
-                "Where to edit, given as an image is in images and of the first image's size: transparent pixels are "
-                "edited or, without an alpha channel, white ones."
+                "Mask: an image in the forms of `images`, with the size of the first image. Transparent pixels are "
+                "edited; without an alpha channel, white ones."
             ),
         ),
     ] = None
@@ -138,7 +140,7 @@ class EditImage(_ImageArguments):
 class GenerateVideo(_JobArguments):
     """Arguments of generate_video."""
 
-    prompt: Annotated[str, Field(min_length=1, description="What the video shows.")]
+    prompt: Annotated[str, Field(min_length=1, description="Description of the video.")]
     size: Annotated[
         str | None,
         Field(pattern="^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$", description="Size in pixels such as 1280x720."),
@@ -197,7 +199,7 @@ _PROBLEMS: Final = {
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "does not have the form that its description states",
 }
-"""Problems by pydantic's name, in place of its own words."""
+"""Words for pydantic's types of errors. Other types keep pydantic's message."""
 
 
 def sentence(error: ValidationError) -> str:

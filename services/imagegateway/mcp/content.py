@@ -22,6 +22,8 @@ MAX_INLINE_BYTES: Final = 700_000
 """Bytes of all inline images of a result: Claude Desktop refuses results over 1 MB, and base64 adds a third."""
 MAX_PREVIEW_SOURCE_BYTES: Final = 26_214_400
 """Largest file of which a preview is made."""
+MAX_INLINE_SIDE: Final = 2000
+"""Longest side of an inline image in pixels: Claude refuses larger ones in a conversation with many images."""
 _SHOWN: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 """Media types that models see."""
 
@@ -45,7 +47,7 @@ async def _image(job: Job, file: File, api: GatewayApi, preview: Preview, max_by
     except ApiError:
         return None  # the images are paid for, and the link shows them
     media_type = file.media_type or ""
-    if data and len(data) > max_bytes:
+    if data and (len(data) > max_bytes or max(file.width or 0, file.height or 0) > MAX_INLINE_SIDE):
         data, media_type = await preview(data, max_bytes), "image/jpeg"
     if not data:
         return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 INSTRUCTIONS: Final = (
     "Makes and edits images, and makes videos, with many models behind one gateway. Leave out `model` for the "
     "gateway's default; list_models shows the others. A result with the status queued or running is not lost: "
-    "wait_for_job continues the wait. To edit an earlier result, give its job id to edit_image."
+    "wait_for_job continues the wait. To edit an earlier result, pass its job id to edit_image."
 )
 
 _A = TypeVar("_A", bound=args.Arguments)
@@ -33,7 +33,7 @@ _A = TypeVar("_A", bound=args.Arguments)
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What a tool needs for one call."""
+    """Context of one call of a tool."""
 
     api: GatewayApi
     inputs: InputReader

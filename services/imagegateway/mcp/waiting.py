@@ -29,7 +29,7 @@ class Progress:
         self._percent = -_STEP
         self._message = ""
 
-    async def tell(self, job: Json) -> None:
+    async def update(self, job: Json) -> None:
         """Report a job's state, unless the last notification said the same."""
         message = _describe(job)
         percent = float(job.get("progress", 100 if job["status"] == "completed" else 0))
@@ -49,7 +49,7 @@ async def wait(api: GatewayApi, job_id: str, seconds: float, progress: Progress)
                 try:
                     async with aclosing(api.events(job_id)) as events:
                         async for job in events:
-                            await progress.tell(job)
+                            await progress.update(job)
                             if job["status"] in ENDED:
                                 return job
                 except ApiError as error:

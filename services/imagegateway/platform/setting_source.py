@@ -147,6 +147,11 @@ def user_config_dir() -> Path:
     return Path(home) if home.startswith("/") else Path.home() / ".config"
 
 
+def colors_allowed() -> bool:
+    """Return False if the user declines colours (https://no-color.org) or the terminal shows no colours."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def environment() -> dict[str, str]:
     """Return a copy of the environment for child processes."""
     return dict(os.environ)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.cli.images import graphics
-from imagegateway.cli.images.graphics import Area, Protocol
+from imagegateway.cli.images.graphics import Area
+from imagegateway.cli.images.terminal_query import Protocol
 from PIL import Image, ImageChops, ImageDraw
 
 from tests.support import terminal_images

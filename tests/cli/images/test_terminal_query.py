@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.cli.images import terminal_query
-from imagegateway.cli.images.graphics import Protocol
-from imagegateway.cli.images.terminal_query import TerminalGraphics
+from imagegateway.cli.images.terminal_query import Protocol, TerminalGraphics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -94,7 +94,7 @@ class Destination:
             hidden.unlink(missing_ok=True)
 
     def _publish(self, hidden: Path, name: str, entry: Entry) -> Path:
-        """Give a whole file its name, or the first free one. Return the name."""
+        """Move a whole file to its name, or to the first free one. Return the name."""
         suffix = self._suffix_of(entry)
         if self.is_overwritten:
             return hidden.replace(self._path(name, entry, suffix))

@@ -10,9 +10,9 @@ import base64
 import io
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.cli.images.terminal_query import Protocol
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 4096
 """Largest payload of one of Kitty's escape sequences, in characters of base64."""
 _COLOURS: Final = 255
-"""Colours of a sixel image. Index 255 stands for transparent pixels."""
+"""Colours of a sixel image. Index 255 marks transparent pixels."""
 _OPAQUE: Final = 128
 """Smallest alpha of a pixel that sixel and half blocks show."""
 _BAND: Final = 6
@@ -30,15 +30,6 @@ _EMPTY: Final = 0x3F
 """Sixel without a pixel."""
 _RUN: Final = re.compile(rb"(.)\1{3,}", re.DOTALL)
 _UPPER, _LOWER = "▀", "▄"
-
-
-class Protocol(StrEnum):
-    """Ways to show an image in a terminal."""
-
-    KITTY = "kitty"
-    ITERM2 = "iterm2"
-    SIXEL = "sixel"
-    BLOCKS = "blocks"
 
 
 CELL: Final = (8, 16)
@@ -136,7 +127,7 @@ def _sixel(image: Image.Image) -> str:
     """Return an image in at most 255 colours. Transparent pixels stay as they are in the terminal (`P2=1`)."""
     width, height = image.size
     rgba = image.convert("RGBA")
-    reduced = rgba.convert("RGB").quantize(_COLOURS)
+    reduced = rgba.convert("RGB").quantize(_COLOURS, Image.Quantize.FASTOCTREE)
     alpha = rgba.getchannel("A").tobytes()
     pixels = bytes(
         index if opaque >= _OPAQUE else _COLOURS for index, opaque in zip(reduced.tobytes(), alpha, strict=True)

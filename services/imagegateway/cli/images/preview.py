@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.cli.images import graphics, terminal_query
-from imagegateway.cli.images.graphics import CELL, Area, Protocol
-from imagegateway.cli.images.terminal_query import TerminalGraphics
+from imagegateway.cli.images.graphics import CELL, Area
+from imagegateway.cli.images.terminal_query import Protocol, TerminalGraphics
 from imagegateway.media import images
 from imagegateway.platform.errors import GatewayError
 from rich.segment import Segment
@@ -32,7 +32,8 @@ def show(console: Console, data: bytes, protocol: Protocol | None = None) -> boo
     if not console.is_terminal or console.is_dumb_terminal:
         return False
     terminal = _ask() if protocol is None else TerminalGraphics(protocol)
-    if terminal.protocol is Protocol.BLOCKS and (console.options.ascii_only or console.color_system is None):
+    is_plain = console.options.ascii_only or console.no_color or console.color_system is None
+    if terminal.protocol is Protocol.BLOCKS and is_plain:
         return False
     try:
         image = images.open_pixels(data, "image")

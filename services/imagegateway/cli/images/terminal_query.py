@@ -14,9 +14,8 @@ import time
 import tty
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
-
-from imagegateway.cli.images.graphics import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +36,18 @@ _SIXEL: Final = b"4"
 """Device attribute of terminals with sixel graphics."""
 
 
+class Protocol(StrEnum):
+    """Ways to show an image in a terminal."""
+
+    KITTY = "kitty"
+    ITERM2 = "iterm2"
+    SIXEL = "sixel"
+    BLOCKS = "blocks"
+
+
 @dataclass(frozen=True, slots=True)
 class TerminalGraphics:
-    """What a terminal can show."""
+    """Graphics of a terminal."""
 
     protocol: Protocol = Protocol.BLOCKS
     cell: tuple[int, int] | None = None

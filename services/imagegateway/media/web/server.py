@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -37,10 +36,10 @@ def application(
     """Return the application with all routes. `clock` returns Unix seconds, as that of `links`."""
     health = Health(store, {name: settings.socket(name) for name in _routers(settings)})
     page = Page(settings.public_url)
-    description = openapi.describe(settings.public_url, version("imagegateway"))
+    description = openapi.describe(settings.public_url, administration=settings.admin_listen is None)
 
     async def describe(_request: web.Request) -> web.Response:
-        return web.json_response(description)
+        return web.Response(body=description, content_type="application/json")
 
     app = web.Application(middlewares=[outermost])
     app.on_response_prepare.append(add_headers)

@@ -10,7 +10,7 @@ const DELAY_MS = 400;
 
 /**
  * Request whose cost is asked for.
- * @typedef {{path: string, body: FormData | object, key: string}} PlannedRequest
+ * @typedef {{path: string, body: FormData | object, headers: Record<string, string>, key: string}} PlannedRequest
  * `key` changes with everything that may change the cost; the same key asks once.
  */
 
@@ -45,7 +45,7 @@ export class CostEstimate {
     this.running = new AbortController();
     const { signal } = this.running;
     try {
-      this.show(await planOf(request.path, request.body, signal));
+      this.show(await planOf(request.path, request.body, signal, request.headers));
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;

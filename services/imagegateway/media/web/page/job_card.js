@@ -1,10 +1,9 @@
 // @ts-check
 /** Card of a job in the history: media, request, status and actions. */
 
-import { copyButton } from "./clipboard.js";
+import { artifactFigure } from "./artifact_figure.js";
 import { el, fill } from "./dom.js";
 import { absenceText, isUnfinished, promptText, repeatOf, settingsOf, statusText, summaryOf } from "./job_facts.js";
-import { artifactView, freshLink, localLink, saveArtifact } from "./job_media.js";
 
 /** @typedef {import("./job_facts.js").Job} Job */
 
@@ -25,37 +24,6 @@ function timeElement(seconds) {
   const time = new Date(seconds * 1000);
   const text = time.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   return el("time", { datetime: time.toISOString() }, text);
-}
-
-/**
- * Return the media of a job, each with its links.
- * @param {Job} job @param {JobActions} actions
- */
-function media(job, actions) {
-  const artifacts = job.result?.data ?? [];
-  const noun = job.type === "video.generation" ? "video" : "image";
-  return artifacts.map((artifact, index) => {
-    const name = artifacts.length > 1 ? `${noun} ${index + 1}` : noun;
-    const size = artifact.width ? `${artifact.width} × ${artifact.height}` : "";
-    const facts = [size, artifact.seed !== undefined && `seed ${artifact.seed}`].filter(Boolean).join(" · ");
-    const save = () => actions.guard(saveArtifact(job, index));
-    return el(
-      "figure",
-      { class: "artifact" },
-      el(
-        "a",
-        { href: localLink(artifact.url ?? ""), target: "_blank", rel: "noopener", "aria-label": `Open ${name}` },
-        artifactView(job, index),
-      ),
-      el(
-        "figcaption",
-        {},
-        el("span", { class: "hint" }, facts),
-        el("button", { class: "button small", type: "button", "aria-label": `Download ${name}`, on: { click: save } }, "Download"),
-        copyButton("Copy link", () => freshLink(job, index)),
-      ),
-    );
-  });
 }
 
 /**
@@ -101,7 +69,7 @@ export function jobCard(job, actions) {
   /** @param {Job} current */
   const update = (current) => {
     const absence = absenceText(current, Date.now() / 1000);
-    const shown = media(current, actions);
+    const shown = (current.result?.data ?? []).map((_, index) => artifactFigure(current, index, actions));
     fill(
       element,
       el(

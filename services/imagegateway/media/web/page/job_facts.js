@@ -21,6 +21,7 @@ import { costText } from "./money.js";
  * @property {number} [progress]
  * @property {number} [queue_position]
  * @property {{data?: Artifact[]}} [result]
+ * @property {Artifact[]} [partial_images]
  * @property {{message: string, code?: string, param?: string}} [error]
  * @property {{code: string, message: string}[]} [warnings]
  * @property {import("./money.js").Cost} [cost]

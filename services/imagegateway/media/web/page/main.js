@@ -26,6 +26,7 @@ import { State } from "./state.js";
 /** @type {import("./router.js").View[]} */
 const VIEWS = [
   { name: "generate", title: "Generate", load: () => import("./generate.js") },
+  { name: "edit", title: "Edit", load: () => import("./edit.js") },
   { name: "history", title: "History", load: () => import("./history.js") },
   { name: "models", title: "Models", load: () => import("./catalog.js") },
   { name: "operator", title: "Operator", load: () => import("./operator.js"), operator: true },

@@ -4,6 +4,29 @@
 import { call } from "./api.js";
 
 /**
+ * @typedef {object} Limits fields of a model's `limits`
+ * @property {number} max_prompt_length in characters
+ * @property {boolean} prompt_required
+ * @property {number} max_n
+ * @property {number} [max_input_images]
+ * @property {string[]} [sizes]
+ * @property {string[]} [aspect_ratios]
+ * @property {string} default_size
+ * @property {number} [min_side] in pixels, as all sides
+ * @property {number} [max_side]
+ * @property {number} [side_step]
+ * @property {number} [min_pixels]
+ * @property {number} [max_pixels]
+ * @property {number} [max_aspect_ratio]
+ * @property {string[]} [output_formats] the model's own one first
+ * @property {string[]} [qualities]
+ * @property {string[]} [styles]
+ * @property {number} [min_seconds]
+ * @property {number} [max_seconds]
+ * @property {number[]} [fps]
+ */
+
+/**
  * @typedef {object} Model fields of `/v1/models`
  * @property {string} id
  * @property {string} owned_by
@@ -11,8 +34,10 @@ import { call } from "./api.js";
  * @property {"image" | "video"} modality
  * @property {string[]} [aliases]
  * @property {string[]} capabilities
- * @property {any} limits
- * @property {any[]} [routes]
+ * @property {Limits} limits
+ * @property {Limits} [edit_limits]
+ * @property {{name: string, mode: "inline" | "async", available?: boolean, missing_settings?: string[]}[]} [routes]
+ * @property {string[]} [default_for]
  * @property {boolean} [available]
  * @property {string} [unavailable_reason]
  * @property {string} [retired_at]

@@ -15,9 +15,9 @@ import { call } from "./api.js";
 
 /**
  * Return the plan of a call. Throws ApiError with the reason when the gateway would refuse it.
- * @param {string} path @param {FormData | object} body @param {AbortSignal} [signal]
+ * @param {string} path @param {FormData | object} body @param {AbortSignal} [signal] @param {Record<string, string>} [headers]
  * @returns {Promise<Plan>}
  */
-export async function planOf(path, body, signal) {
-  return (await call(path, { method: "POST", body, headers: { Prefer: "dry-run" }, signal })).body;
+export async function planOf(path, body, signal, headers = {}) {
+  return (await call(path, { method: "POST", body, headers: { ...headers, Prefer: "dry-run" }, signal })).body;
 }

@@ -1,4 +1,4 @@
-"""Bounds of the request fields of administration, as JSON Schema keywords. See `openapi_bounds`."""
+"""Bounds of the request fields of administration, as JSON Schema keywords. See `request_bounds`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIMITS: Final[Json] = {
 }
 _KEY: Final[Json] = _LIMITS | {
     "name": {"maxLength": 200, "pattern": _LINE},
-    "scopes": {"minItems": 1, "items": {"enum": ["generate", "edit", "video", "read", "admin"]}},
+    "scopes": {"minItems": 1, "items": {"type": "string", "enum": ["generate", "edit", "video", "read", "admin"]}},
     "models": {
         "minItems": 1,
         "maxItems": 100,
@@ -26,7 +26,7 @@ _KEY: Final[Json] = _LIMITS | {
     },
     "prefer": {"enum": ["wait=120", "respond-async", "handling=strict"]},
     "response_format": {"enum": ["url", "b64_json"]},
-    "expires_at": {"description": "In the future", "minimum": 4_102_444_800, "maximum": 4_294_967_295},
+    "expires_at": {"minimum": 4_102_444_800, "maximum": 4_294_967_295},
     "expires": {"pattern": "^([1-9][0-9]{0,3}[smhd]|20[3-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]))$"},
 }
 _ID: Final[Json] = {"id": {"pattern": "^[0-9a-f]{12}$"}}
@@ -51,7 +51,9 @@ FIELDS: Final[dict[str, Json]] = {
 """Keywords by message and field."""
 
 _CLOSED: Final[Json] = {"additionalProperties": False}
-_ONE_END: Final[Json] = {"not": {"required": ["expires", "expires_at"]}}
+_ONE_END: Final[Json] = {
+    "not": {"required": ["expires", "expires_at"], "properties": {"expires": {}, "expires_at": {}}}
+}
 
 OBJECTS: Final[dict[str, Json]] = {
     "AdminCreateKeyRequest": _CLOSED | _ONE_END,

@@ -1,4 +1,4 @@
-"""Bounds of request fields beyond protobuf's types, as JSON Schema keywords.
+"""Bounds of request fields beyond protobuf's types, as JSON Schema keywords: ranges, patterns and values.
 
 A test compares the bounds with the values that the gateway accepts.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from imagegateway.media.web import openapi_admin_bounds as admin
+from tools.openapi import admin_bounds as admin
 
 Json: TypeAlias = dict[str, Any]
 
@@ -104,7 +104,7 @@ FIELDS: Final[dict[str, Json]] = {
 """Keywords by message and field."""
 
 _ONE_SHAPE: Final[Json] = {
-    "if": {"required": ["aspect_ratio"]},
+    "if": {"required": ["aspect_ratio"], "properties": {"aspect_ratio": {}}},
     "then": {"properties": {"size": {"const": "auto"}}},
 }
 
