@@ -10,7 +10,7 @@ DESCRIPTION := generated/imagegateway/v1/openapi.json
 COMMENTED := build/commented.binpb
 RELEASED := proto/released.binpb
 PRESENT := build/present.binpb
-GENERATED := generated docs/reasons.md docs/settings.md
+GENERATED := generated docs/api.md docs/reasons.md docs/settings.md
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
@@ -61,7 +61,7 @@ generate: $(STAGED)/.staged  ## Generate code and the API description from proto
 		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
 	@$(BIN)/buf build --as-file-descriptor-set -o $(COMMENTED)
 	@$(BIN)/python -m tools.openapi $(COMMENTED) $(DESCRIPTION)
-	@$(BIN)/python -m tools.reference $(COMMENTED)
+	@$(BIN)/python -m tools.reference $(COMMENTED) $(DESCRIPTION)
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
