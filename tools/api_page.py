@@ -14,7 +14,7 @@ _INTRODUCTION: Final = """\
 # API
 
 A running gateway serves the full reference, with all fields, errors and examples, at `/docs`, and the OpenAPI
-description at `/openapi.json`. `proto/` is the contract of gRPC: [gRPC](guides/grpc.md). This page lists the operations.
+description at `/openapi.json`. `proto/` is the contract of [gRPC](guides/grpc.md). This page lists the operations.
 
 """
 _METHODS: Final = ("get", "head", "post", "put", "patch", "delete")
