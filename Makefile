@@ -172,6 +172,7 @@ build/docs/.installed: requirements-docs.lock
 	@touch $@
 
 docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
+	@rm -rf build/site  # pages that are gone stay otherwise
 	build/docs/bin/zensical build --strict
 
 dist: setup  ## Build the wheels of the gateway and of its client, and a source distribution
