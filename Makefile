@@ -10,7 +10,7 @@ DESCRIPTION := generated/imagegateway/v1/openapi.json
 COMMENTED := build/commented.binpb
 RELEASED := proto/released.binpb
 PRESENT := build/present.binpb
-GENERATED := generated docs/reasons.md docs/settings.md
+GENERATED := generated docs/api.md docs/reasons.md docs/settings.md
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
@@ -61,7 +61,7 @@ generate: $(STAGED)/.staged  ## Generate code and the API description from proto
 		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
 	@$(BIN)/buf build --as-file-descriptor-set -o $(COMMENTED)
 	@$(BIN)/python -m tools.openapi $(COMMENTED) $(DESCRIPTION)
-	@$(BIN)/python -m tools.reference $(COMMENTED)
+	@$(BIN)/python -m tools.reference $(COMMENTED) $(DESCRIPTION)
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
@@ -180,6 +180,10 @@ test-page: setup-dev build/page-types/.installed  ## Test the web page in Debian
 	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
 	$(BIN)/node build/page-types/node_modules/typescript/bin/tsc --project tests/page/types/tsconfig.json
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
+
+docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
+	@rm -rf build/site  # pages that are gone stay otherwise
+	build/docs/bin/zensical build --strict
 
 dist: setup $(STAGED)/.staged  ## Build the wheels of gateway and client, a source distribution, and the protos
 	@rm -rf dist
