@@ -86,3 +86,19 @@ def test_table_shows_control_characters_as_escapes(capsys: pytest.CaptureFixture
         r"1   a\x1b[2J\x9b31m\u202eb",
         "2   -",
     ]
+
+
+def test_narrow_terminal_folds_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name, value in {"COLUMNS": "60", "TERM": "xterm", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    job_id = "job_01JQZX5T9R8F3K2QAB7C6D5E4F"
+    terminal.print_table(("id", "model", "prompt"), [(job_id, "bfl/flux-2-pro", "a red fox in snow at night")])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert job_id in lines[1]
+    assert max(map(len, lines)) <= 60
