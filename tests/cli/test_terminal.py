@@ -71,6 +71,16 @@ def test_table_fits_the_terminal_and_loses_no_text(monkeypatch: pytest.MonkeyPat
     assert "[red]markup" in shown
 
 
+def test_table_without_room_loses_its_empty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns, header in ((80, "ID EMPTY NAME"), (12, "ID NAME")):
+        output = _Terminal()
+        monkeypatch.setattr(sys, "stdout", output)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+        terminal.print_table(("id", "empty", "name"), [("1", "", "a"), ("2", "", "b")])
+        assert _STYLE.sub("", output.getvalue()).splitlines()[0].split() == header.split()
+
+
 def test_json_holds_no_control_character_and_the_same_value(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.print_document({"text": HOSTILE, "name": "Zürich"})
     shown = capsys.readouterr().out
