@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
 DESCRIPTORS := generated/imagegateway/v1/descriptors.binpb
+DESCRIPTION := generated/imagegateway/v1/openapi.json
+COMMENTED := build/commented.binpb
 RELEASED := proto/released.binpb
 PRESENT := build/present.binpb
 GENERATED := generated docs/reasons.md docs/settings.md
@@ -15,7 +17,7 @@ SDKS := build/sdks/bin/python -m pytest \
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
-	test test-fast coverage mutants test-dist test-emulators test-clients test-api bench dist audit released clean
+	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-docs test-page bench docs dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,15 +27,18 @@ setup-dev: $(VENV)/.dev  ## Install the tools of tests and checks, too
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@tools/quietly.sh 'Creating the Python environment $(VENV)' $(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@tools/quietly.sh 'Installing the dependencies' \
+		$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
+	@tools/quietly.sh 'Installing imagegateway' \
+		$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@tools/quietly.sh 'Installing the tools of tests and checks' \
+		$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 run: setup  ## Start the whole stack and make a first image
@@ -45,18 +50,18 @@ $(STAGED)/.staged: $(VENV)/.dev
 	@find $(STAGED) -type f -not -name '*.proto' -delete
 	@touch $@
 
-generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages of docs/ from the code
+generate: $(STAGED)/.staged  ## Generate code and the API description from proto/, and reference pages of docs/
 	@rm -rf generated && mkdir -p generated
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
+	@$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=generated --grpc_python_out=generated \
 		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
 	@touch generated/imagegateway/v1/py.typed generated/imagegateway/admin/v1/py.typed
-	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info \
+	@$(BIN)/buf build --as-file-descriptor-set --exclude-source-info \
 		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
-	$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
-		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
-	$(BIN)/python -m tools.reference build/error_reason.binpb
+	@$(BIN)/buf build --as-file-descriptor-set -o $(COMMENTED)
+	@$(BIN)/python -m tools.openapi $(COMMENTED) $(DESCRIPTION)
+	@$(BIN)/python -m tools.reference $(COMMENTED)
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
@@ -143,8 +148,31 @@ build/api/.installed: tests/api/requirements.lock
 	build/api/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/api/requirements.lock
 	@touch $@
 
-test-api: setup-dev build/api/.installed  ## Test the served API description with Schemathesis
+test-docs: setup-dev $(CLIENTS)/.installed dist  ## Run the code blocks of the guides as a reader does
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/imagegateway_client-*.whl
+	cd tests/clients/node && $(CURDIR)/$(BIN)/npm ci --ignore-scripts --silent
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/docs
+
+API_NODE := tests/api/node/node_modules/.installed
+
+$(API_NODE): tests/api/node/package-lock.json $(VENV)/.dev
+	cd tests/api/node && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent --ignore-scripts
+	@touch $@
+
+test-api: setup-dev build/api/.installed $(API_NODE)  ## Test the API description: validators, types, examples, Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
+
+test-page: setup-dev  ## Test the web page in Debian's Chromium
+	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
+
+build/docs/.installed: requirements-docs.lock
+	$(PYTHON) -m venv build/docs
+	build/docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
+docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
+	build/docs/bin/zensical build --strict
 
 dist: setup  ## Build the wheels of the gateway and of its client, and a source distribution
 	@rm -rf dist
@@ -169,7 +197,7 @@ build/audit/.installed: requirements-audit.lock
 	@touch $@
 
 audit: build/audit/.installed  ## Check the locked packages for known vulnerabilities; needs the package index
-	for lock in requirements.lock requirements-dev.lock requirements-mutants.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
+	for lock in requirements.lock requirements-dev.lock requirements-mutants.lock requirements-docs.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
 		build/audit/bin/pip-audit --strict --disable-pip --requirement $$lock || exit 1; \
 	done
 
@@ -188,4 +216,4 @@ released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make bre
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)
 
 clean:  ## Remove the products of all targets, but no data
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build .cache .mypy_cache .ruff_cache .pytest_cache

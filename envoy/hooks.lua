@@ -71,11 +71,16 @@ local function normalize_path(headers, method)
   return api
 end
 
+local function needs_key(path)
+  return path:sub(1, 4) == "/v1/" or path:sub(1, 14) == "/imagegateway."
+    or path:find("^/mcp/*$") ~= nil or path:find("^/mcp/*%?") ~= nil
+end
+
 -- Return the refusal of a call, or nil. Health, reflection, media, pages and preflights need no key.
 local function refusal(headers, too_large)
   if too_large then return settings.refusals.headers end
   local path = headers:get(":path") or ""
-  if path:sub(1, 4) ~= "/v1/" and path:sub(1, 14) ~= "/imagegateway." then return nil end
+  if not needs_key(path) then return nil end
   if headers:get(":method") == "OPTIONS" and headers:get("access-control-request-method") then return nil end
   return settings.refusals[key_check.refusal(headers:get("authorization"))]
 end

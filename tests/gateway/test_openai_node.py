@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.platform import setting_source
 
 from tests.gateway import cases
 from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
+from tests.support import node
 
 if TYPE_CHECKING:
-    from tests.support.stack import Stack
+    from pathlib import Path
 
-FOLDER: Final = Path(__file__).parent / "node"
-BIN: Final = Path(sys.executable).parent
+    from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """Install the locked packages. Return an environment with this Node first on PATH."""
-    values = setting_source.environment()
-    values["PATH"] = f"{BIN}:{values.get('PATH', '')}"
-    stamp = FOLDER / "node_modules" / ".installed"
-    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        done = subprocess.run(
-            [BIN / "npm", "ci", "--ignore-scripts"],
-            cwd=FOLDER,
-            env=values,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        stamp.write_text(wanted)
-    return values
+    return node.environment()
 
 
 @pytest.fixture
@@ -56,8 +35,8 @@ def files(tmp_path: Path) -> Path:
 
 def test_node_sdk_unchanged_passes_its_own_suite(stack: Stack, environment: dict[str, str], files: Path) -> None:
     done = subprocess.run(
-        [BIN / "node", "--test", "--test-reporter=tap", "openai.test.mjs"],
-        cwd=FOLDER,
+        [node.BIN / "node", "--test", "--test-reporter=tap", "openai.test.mjs"],
+        cwd=node.FOLDER,
         env={
             **environment,
             "GATEWAY_URL": stack.url,
@@ -76,6 +55,6 @@ def test_node_sdk_unchanged_passes_its_own_suite(stack: Stack, environment: dict
 
 
 def test_node_lock_file_names_no_registry() -> None:
-    packages = json.loads((FOLDER / "package-lock.json").read_text())["packages"]
+    packages = json.loads((node.FOLDER / "package-lock.json").read_text())["packages"]
     assert not [name for name, package in packages.items() if "resolved" in package]
     assert packages["node_modules/openai"]["integrity"].startswith("sha512-")

@@ -48,7 +48,7 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
         (("set", "--tenant", "painters", "--route", "openai"), "", "key is required"),
         (("set", "--tenant", "painters", "--route", "openai"), "a\nb", "printable"),
         (("set", "--route", "openai"), "k", "--tenant"),
-        (("set", "--tenant", "painters", "--route", "openai", "a-key"), "", "unrecognized"),
+        (("set", "--tenant", "painters", "--route", "openai", "a-key"), "", "unexpected argument: a-key"),
         (("delete", "--tenant", "painters", "--route", "openai"), "", "no stored key of openai"),
         (("list",), "", "--tenant"),
     ],

@@ -60,21 +60,21 @@ async def test_rotation_reencrypts_all_stored_values(
     assert await (await WebhookSecrets.open(client, 1, both)).get("acme") == shown
     await (await ProviderKeys.open(client, 1, both)).set("third", "fal", "made after")
 
-    assert await command._rotate(rotated(nats), client) == 0
+    assert await command.rotated(rotated(nats), client) == 0
     said = capsys.readouterr().out
     assert "provider keys: 2 encrypted again, 1 up to date, 0 unreadable" in said
     assert "webhook secrets: 1 encrypted again, 0 up to date, 0 unreadable" in said
     assert await revealed(client, new, "acme") == KEY
     assert await revealed(client, new, "other") == "the other's"
     assert await (await WebhookSecrets.open(client, 1, new)).get("acme") == shown
-    assert await command._rotate(rotated(nats, previous=""), client) == 0
+    assert await command.rotated(rotated(nats, previous=""), client) == 0
 
 
 async def test_rotation_without_the_previous_secret_fails_and_changes_nothing(
     nats: Nats, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await (await ProviderKeys.open(client, 1, RootSecret(OLD))).set("acme", "fal", KEY)
-    assert await command._rotate(rotated(nats, previous=""), client) == 1
+    assert await command.rotated(rotated(nats, previous=""), client) == 1
     said = capsys.readouterr()
     assert "provider keys: 0 encrypted again, 0 up to date, 1 unreadable" in said.out
     assert "IMAGEGATEWAY_SECRET_KEY_PREVIOUS" in said.err

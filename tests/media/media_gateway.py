@@ -83,7 +83,7 @@ async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     links = LinkSigner(RootSecret("root secret of the tests"), PUBLIC, clock)
     path = settings.socket("media")
     async with (
-        listening(server.application(settings, store, links, clock), path, grace=10),
+        listening(server.application(settings, store, links, clock), path, grace=10, cancel=True),
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client,
     ):
         yield Gateway(settings, store, links, clock, client)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from imagegateway.platform.logs import printable
+from imagegateway.platform.printable import printable
 
 _PROGRAM = """
 from imagegateway.platform import logs

@@ -212,6 +212,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             deadline_seconds=60,
         )
         service = ImageService(
+            default_models={},
             planner=RequestPlanner(
                 settings=current,
                 catalog=catalog,

@@ -7,10 +7,10 @@ import json
 import tracemalloc
 
 import pytest
-from imagegateway.router.json_rendering import JsonDocument, images_to_json
+from imagegateway.router.json_rendering import JsonDocument, images_to_json, to_json
 from imagegateway.router.responses import ImagesResult
 from imagegateway.v1 import image_service_pb2 as pb
-from imagegateway.v1 import job_pb2
+from imagegateway.v1 import job_pb2, usage_service_pb2
 
 MIB = 1024 * 1024
 
@@ -64,3 +64,8 @@ def test_rendering_ten_images_needs_a_few_mib() -> None:
     assert sum(sizes) == document.length > 80 * MIB
     assert max(sizes) < 2 * MIB
     assert peak < 6 * MIB, peak
+
+
+def test_empty_list_has_its_data() -> None:
+    report = usage_service_pb2.GetUsageResponse(object="list", total=usage_service_pb2.UsageRow(requests=0))
+    assert json.loads(to_json(report)) == {"object": "list", "data": [], "total": {"requests": 0}}

@@ -13,14 +13,18 @@ import pytest
 from imagegateway import cli
 from imagegateway.platform import setting_source, settings
 
+CONFIG_HOME = "/nonexistent"
+"""Folder of the user's configuration: none, unless a test sets one."""
 PROGRAM: Final = Path(sys.executable).parent / "imagegateway"
 
 
 def environment(**values: str) -> dict[str, str]:
-    """Return this process's environment without the gateway's settings, and `values` as IMAGEGATEWAY_<NAME>."""
+    """Return this environment without settings and login of a gateway, and with `values` as IMAGEGATEWAY_<NAME>."""
     prefix = setting_source.PREFIX
     inherited = {name: text for name, text in setting_source.environment().items() if not name.startswith(prefix)}
-    return inherited | {prefix + name.upper(): text for name, text in values.items()}
+    return (
+        inherited | {"XDG_CONFIG_HOME": CONFIG_HOME} | {prefix + name.upper(): text for name, text in values.items()}
+    )
 
 
 def run(*arguments: str, standard_input: str = "", **values: str) -> subprocess.CompletedProcess[str]:
@@ -39,8 +43,6 @@ def run(*arguments: str, standard_input: str = "", **values: str) -> subprocess.
         settings.current.cache_clear()
         try:
             status = cli.main(arguments)
-        except SystemExit as end:  # argparse refuses arguments so
-            status = end.code if isinstance(end.code, int) else 1
         finally:
             settings.current.cache_clear()
     return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())

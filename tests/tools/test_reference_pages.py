@@ -14,19 +14,20 @@ from imagegateway.providers.setting_names import FURTHER, OF_ROUTES, known_names
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tools import reasons_page, settings_page
+from tools.openapi.comments import Comments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture
-def descriptors(tmp_path: Path) -> Path:
+def files(tmp_path: Path) -> FileDescriptorSet:
     """error_reason.proto with its comments."""
     path = tmp_path / "error_reason.binpb"
     proto = "proto/imagegateway/v1/error_reason.proto"
     arguments = ["protoc", "-Iproto", "--include_source_info", f"--descriptor_set_out={path}", proto]
     assert protoc.main(arguments) == 0
-    return path
+    return FileDescriptorSet.FromString(path.read_bytes())
 
 
 def test_settings_page_has_one_row_for_every_setting() -> None:
@@ -47,19 +48,36 @@ def test_settings_page_does_not_depend_on_the_machine(monkeypatch: pytest.Monkey
     assert settings_page.render() == here
 
 
-def test_reasons_page_has_one_row_for_every_reason(descriptors: Path) -> None:
-    table = reasons_page.render(descriptors).partition("\n## ")[0]
-    rows = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert sorted(rows) == sorted(map(code_of, REASONS))
+def test_reasons_page_has_one_row_and_one_section_for_every_reason(files: FileDescriptorSet) -> None:
+    page = reasons_page.render(Comments(files))
+    rows = [line.split("`")[1] for line in page.splitlines() if line.startswith("| [`")]
+    sections = [line.split("`")[1] for line in page.splitlines() if line.startswith("## `")]
+    assert sorted(rows) == sorted(sections) == sorted(map(code_of, REASONS))
 
 
-def test_comment_that_contradicts_the_table_is_refused(descriptors: Path) -> None:
-    files = FileDescriptorSet.FromString(descriptors.read_bytes())
+def test_reasons_page_states_cause_and_cure(files: FileDescriptorSet) -> None:
+    section = reasons_page.render(Comments(files)).partition("## `model_retired`")[2].partition("\n## ")[0]
+    assert section.splitlines()[2:] == [
+        "The provider has retired the model; the error names the successor.",
+        "",
+        "**Cause.** The provider no longer serves the model.",
+        "",
+        "**Cure.** Use the successor that the message names.",
+    ]
+
+
+def test_comment_that_contradicts_the_table_is_refused(files: FileDescriptorSet) -> None:
     for location in files.file[0].source_code_info.location:
         location.leading_comments = location.leading_comments.replace("404 /", "400 /")
-    descriptors.write_bytes(files.SerializeToString())
     with pytest.raises(ValueError, match="MODEL_NOT_FOUND must end with 404 / NOT_FOUND"):
-        reasons_page.render(descriptors)
+        reasons_page.render(Comments(files))
+
+
+def test_comment_without_a_cure_is_refused(files: FileDescriptorSet) -> None:
+    for location in files.file[0].source_code_info.location:
+        location.leading_comments = location.leading_comments.replace("Cure:", "Hint:")
+    with pytest.raises(ValueError, match="`Cause: …` and `Cure: …`"):
+        reasons_page.render(Comments(files))
 
 
 def test_reason_that_may_be_billed_is_never_repeated() -> None:

@@ -25,204 +25,707 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_INVALID_JSON: _ErrorReason.ValueType  # 1
-    """The body is not JSON of the documented shape. 400 / INVALID_ARGUMENT."""
+    """The body is not JSON of the documented shape. 400 / INVALID_ARGUMENT.
+
+    Cause: A syntax error, a value of another type than its field's, or a text
+    that is not UTF-8.
+
+    Cure: Read the message: it names the field or the place. Send `Content-Type:
+    application/json` with a JSON object.
+    """
     ERROR_REASON_MISSING_PARAMETER: _ErrorReason.ValueType  # 2
-    """A required field is missing. 400 / INVALID_ARGUMENT."""
+    """A required field is missing. 400 / INVALID_ARGUMENT.
+
+    Cause: The field in `param` was not sent, is empty or is null.
+
+    Cure: Send the field. Every model but erasers and background removers needs
+    `prompt`; edits need an image.
+    """
     ERROR_REASON_INVALID_VALUE: _ErrorReason.ValueType  # 3
-    """A field's value is out of range or malformed. 400 / INVALID_ARGUMENT."""
+    """A field's value is out of range or malformed. 400 / INVALID_ARGUMENT.
+
+    Cause: The field in `param` has a value that no model takes.
+
+    Cure: The message states the allowed values or the range.
+    """
     ERROR_REASON_UNSUPPORTED_PARAMETER: _ErrorReason.ValueType  # 4
-    """The model or the protocol does not support a field or its value. 400 / INVALID_ARGUMENT."""
+    """The model or the protocol does not support a field or its value. 400 / INVALID_ARGUMENT.
+
+    Cause: The call asks for something that would change its meaning, or has
+    `Prefer: handling=strict`, which makes warnings errors.
+
+    Cure: Leave the field out, choose a model with the capability (`GET
+    /v1/models`), or drop strict handling.
+    """
     ERROR_REASON_INVALID_IMAGE: _ErrorReason.ValueType  # 5
-    """An input is not a whole PNG, JPEG or WebP within limits. 400 / INVALID_ARGUMENT."""
+    """An input is not a whole PNG, JPEG or WebP within limits. 400 / INVALID_ARGUMENT.
+
+    Cause: A truncated file, another format under a wrong name, or a size that the
+    gateway or the provider refuses.
+
+    Cure: Send the whole file as PNG, JPEG or WebP, scaled to what the message
+    states.
+    """
     ERROR_REASON_INVALID_IMAGE_URL: _ErrorReason.ValueType  # 6
-    """A URL is not allowed, or its download failed. 400 / INVALID_ARGUMENT."""
+    """A URL is not allowed, or its download failed. 400 / INVALID_ARGUMENT.
+
+    Cause: The URL is not https, leads to a private address, redirects too often,
+    or answers no image in time.
+
+    Cure: Use a public https URL, a data URL or a form. The operator can admit
+    hosts with IMAGEGATEWAY_ALLOW_HOSTS.
+    """
     ERROR_REASON_MODERATION_BLOCKED: _ErrorReason.ValueType  # 7
-    """Moderation refused the prompt, an input or the output; final. 400 / INVALID_ARGUMENT."""
+    """Moderation refused the prompt, an input or the output; final. 400 / INVALID_ARGUMENT.
+
+    Cause: The provider's content policy. The message says whether the prompt, an
+    input or the result was refused.
+
+    Cure: Change the refused part. Some models take `moderation: low`. The same
+    request is refused again, and may cost again.
+    """
     ERROR_REASON_INVALID_API_KEY: _ErrorReason.ValueType  # 8
-    """The key is missing, unknown or revoked. 401 / UNAUTHENTICATED."""
+    """The key is missing, unknown or revoked. 401 / UNAUTHENTICATED.
+
+    Cause: No `Authorization: Bearer <key>`, a key of another gateway, or a
+    revoked or expired one.
+
+    Cure: Send a key that is in force: `imagegateway keys list` shows all,
+    `imagegateway keys create` makes one.
+    """
     ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 9
-    """The budget of the key or the tenant is used up. 402 / RESOURCE_EXHAUSTED."""
+    """The budget of the key or the tenant is used up. 402 / RESOURCE_EXHAUSTED.
+
+    Cause: The estimate of the call is more than the budget of the key or the
+    tenant leaves.
+
+    Cure: Wait for the next period, which the message names, choose a cheaper
+    call, or raise the budget: `imagegateway keys update ID --budget …`.
+    """
     ERROR_REASON_MODEL_NOT_ALLOWED: _ErrorReason.ValueType  # 10
-    """The key may not use this model. 403 / PERMISSION_DENIED."""
+    """The key may not use this model. 403 / PERMISSION_DENIED.
+
+    Cause: The model is not among the key's `models`.
+
+    Cure: Use a model of `GET /v1/models`, which lists the allowed ones, or widen
+    the key: `imagegateway keys update ID --models …`.
+    """
     ERROR_REASON_BYOK_REQUIRED: _ErrorReason.ValueType  # 11
-    """The call needs the caller's own provider key. 403 / PERMISSION_DENIED."""
+    """The call needs the caller's own provider key. 403 / PERMISSION_DENIED.
+
+    Cause: The call uses a feature, such as LoRAs, that runs on the caller's own
+    provider account only.
+
+    Cure: Send `X-BYOK-<route>: <provider key>`, or store the key once: `PUT
+    /v1/provider-keys/{route}`.
+    """
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 12
-    """No such model; the error names near matches. 404 / NOT_FOUND."""
+    """No such model; the error names near matches. 404 / NOT_FOUND.
+
+    Cause: A typing error, or a model that this gateway doesn't know or the key
+    may not use.
+
+    Cure: Take an id of `GET /v1/models`; the message names near matches.
+    """
     ERROR_REASON_MODEL_RETIRED: _ErrorReason.ValueType  # 13
     """The provider has retired the model; the error names the successor.
     404 / NOT_FOUND.
+
+    Cause: The provider no longer serves the model.
+
+    Cure: Use the successor that the message names.
     """
     ERROR_REASON_JOB_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """No such job for this tenant. 404 / NOT_FOUND."""
+    """No such job for this tenant. 404 / NOT_FOUND.
+
+    Cause: Another tenant's job, a wrong id, or a record that is past its
+    retention of 30 days.
+
+    Cure: Use a key of the tenant that made the job; `GET /v1/jobs` lists its
+    jobs.
+    """
     ERROR_REASON_UNKNOWN_URL: _ErrorReason.ValueType  # 15
-    """No such path. 404 / NOT_FOUND."""
+    """No such path. 404 / NOT_FOUND.
+
+    Cause: A wrong path, often a missing or doubled `/v1`.
+
+    Cure: Set the base URL of OpenAI's SDKs to `http://<gateway>/v1`.
+    `/openapi.json` lists all paths.
+    """
     ERROR_REASON_FILE_TOO_LARGE: _ErrorReason.ValueType  # 16
-    """One file is over 26,214,400 bytes. 413 / INVALID_ARGUMENT."""
+    """One file is over 26,214,400 bytes. 413 / INVALID_ARGUMENT.
+
+    Cause: An input image or mask of more than 25 MiB.
+
+    Cure: Scale it down, or save it as JPEG or WebP.
+    """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 17
-    """The whole request is too large. 413 / INVALID_ARGUMENT."""
+    """The whole request is too large. 413 / INVALID_ARGUMENT.
+
+    Cause: Several files, data URLs or texts that exceed the limit together.
+
+    Cure: Send fewer or smaller files, or https URLs instead of data URLs.
+    """
     ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 18
-    """The path does not accept the content type. 415 / INVALID_ARGUMENT."""
+    """The path does not accept the content type. 415 / INVALID_ARGUMENT.
+
+    Cause: A `Content-Type` that the path does not take, such as a form on
+    `/v1/images/generations`.
+
+    Cure: Send `application/json`, or `multipart/form-data` on `/v1/images/edits`.
+    """
     ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH: _ErrorReason.ValueType  # 19
-    """The idempotency key came with another body. 422 / INVALID_ARGUMENT."""
+    """The idempotency key came with another body. 422 / INVALID_ARGUMENT.
+
+    Cause: The same key for two different requests.
+
+    Cure: Use a new key for each new request, and the old key for repeats of the
+    old body.
+    """
     ERROR_REASON_RATE_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 20
-    """The gateway's own rate limit. 429 / RESOURCE_EXHAUSTED."""
+    """The gateway's own rate limit. 429 / RESOURCE_EXHAUSTED.
+
+    Cause: More requests or images a minute than the key, its tenant or the
+    client's address may make.
+
+    Cure: Wait for `Retry-After`; watch the `x-ratelimit-…` headers. `imagegateway
+    keys update ID --rpm …` raises a key's limit.
+    """
     ERROR_REASON_PROVIDER_RATE_LIMITED: _ErrorReason.ValueType  # 21
-    """The provider's rate limit, its wait passed on. 429 / RESOURCE_EXHAUSTED."""
+    """The provider's rate limit, its wait passed on. 429 / RESOURCE_EXHAUSTED.
+
+    Cause: The provider account's limit, after the gateway has retried and other
+    routes were no help.
+
+    Cure: Wait for `Retry-After`. Raise the limit at the provider, or add a second
+    route's key.
+    """
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 22
-    """The caller disconnected or cancelled. 499 / CANCELLED."""
+    """The caller disconnected or cancelled. 499 / CANCELLED.
+
+    Cause: A cancel of the job, or a client that stopped waiting.
+
+    Cure: None is needed. A job whose client disconnected goes on: `GET /v1/jobs`
+    has it.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 23
-    """A fault of the gateway itself. 500 / INTERNAL."""
+    """A fault of the gateway itself. 500 / INTERNAL.
+
+    Cause: A defect of the gateway.
+
+    Cure: Look for the job in `GET /v1/jobs` before you repeat the call. Report
+    the request id with the log lines that have it.
+    """
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 24
-    """This server doesn't serve the method. 501 / UNIMPLEMENTED."""
+    """This server doesn't serve the method. 501 / UNIMPLEMENTED.
+
+    Cause: A method of a newer version, or one that this process doesn't serve.
+
+    Cure: Update the gateway, or call its public address.
+    """
     ERROR_REASON_PROVIDER_ERROR: _ErrorReason.ValueType  # 25
-    """The provider failed. 502 / INTERNAL."""
+    """The provider failed. 502 / INTERNAL.
+
+    Cause: An error at the provider that may have been charged, so the gateway
+    does not repeat it.
+
+    Cure: Try again, with another idempotency key. If it lasts, look at the
+    provider's status page, or use another model.
+    """
     ERROR_REASON_PROVIDER_BAD_RESPONSE: _ErrorReason.ValueType  # 26
-    """The provider's answer is unusable. 502 / INTERNAL."""
+    """The provider's answer is unusable. 502 / INTERNAL.
+
+    Cause: The provider answered without an image, or with something else.
+
+    Cure: Try again; if it lasts, report it with the request id.
+    """
     ERROR_REASON_PROVIDER_CREDENTIALS: _ErrorReason.ValueType  # 27
-    """The provider refused the operator's key. 502 / FAILED_PRECONDITION."""
+    """The provider refused the operator's key. 502 / FAILED_PRECONDITION.
+
+    Cause: A wrong, expired or restricted provider key.
+
+    Cure: `imagegateway doctor` checks the operator's keys. Replace a stored key
+    with `PUT /v1/provider-keys/{route}`.
+    """
     ERROR_REASON_PROVIDER_BILLING: _ErrorReason.ValueType  # 28
-    """The provider account has no credit. 502 / FAILED_PRECONDITION."""
+    """The provider account has no credit. 502 / FAILED_PRECONDITION.
+
+    Cause: The prepaid credit or the spending limit of the provider account.
+
+    Cure: Add credit at the provider.
+    """
     ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 29
     """The gateway does not know whether the provider accepted the call, and does
     not repeat it. 502 / INTERNAL.
+
+    Cause: The connection or the provider server ended in the middle of a call.
+
+    Cure: Check at the provider whether the image was made. A repeat with another
+    idempotency key makes, and may pay for, another one.
     """
     ERROR_REASON_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 30
-    """The provider is unreachable. 503 / UNAVAILABLE."""
+    """The provider is unreachable. 503 / UNAVAILABLE.
+
+    Cause: The provider, or the network to it, is down.
+
+    Cure: Try again after `Retry-After`. `imagegateway doctor` shows which
+    provider answers; a second route's key adds a fallback.
+    """
     ERROR_REASON_PROVIDER_NOT_CONFIGURED: _ErrorReason.ValueType  # 31
-    """No route of the model has its key; the error names the setting. 503 / UNAVAILABLE."""
+    """No route of the model has its key; the error names the setting. 503 / UNAVAILABLE.
+
+    Cause: The gateway has no key for any route of the model.
+
+    Cure: Set the setting that the message names and restart, store a key for the
+    tenant, or send `X-BYOK-<route>`.
+    """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 32
-    """Too much work is waiting, or a bound is reached. 503 / UNAVAILABLE."""
+    """Too much work is waiting, or a bound is reached. 503 / UNAVAILABLE.
+
+    Cause: The queue, the memory for bodies and images, or the tenant's share of
+    them is full.
+
+    Cure: Send less at once and try again after `Retry-After`. docs/bounds.md
+    lists every bound with its setting.
+    """
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 33
-    """A part of the gateway is unavailable. 503 / UNAVAILABLE."""
+    """A part of the gateway is unavailable. 503 / UNAVAILABLE.
+
+    Cause: A start, a stop or a full disk, or NATS or the media store can't be
+    reached.
+
+    Cure: Try again after `Retry-After`. `/readyz` and the log name the part.
+    """
     ERROR_REASON_PROVIDER_TIMEOUT: _ErrorReason.ValueType  # 34
-    """The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
+    """The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED.
+
+    Cause: A slow provider, or a job past IMAGEGATEWAY_JOB_DEADLINE.
+
+    Cure: Read the job that the error names before you repeat the call: its result
+    may still come.
+    """
     ERROR_REASON_EXPIRED: _ErrorReason.ValueType  # 35
-    """The media are deleted, or the link's time is over. 410 / NOT_FOUND."""
+    """The media are deleted, or the link's time is over. 410 / NOT_FOUND.
+
+    Cause: A link after 24 hours, or media after their retention of 7 days.
+
+    Cure: Read the job for a fresh link. Media past their retention are gone: save
+    them in time, or raise `media_days`.
+    """
     ERROR_REASON_INVALID_SIGNATURE: _ErrorReason.ValueType  # 36
-    """The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
+    """The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED.
+
+    Cause: A link that was cut or changed on its way, or a replaced root secret.
+
+    Cure: Use the link exactly as the answer has it, with its whole query; read
+    the job for a fresh one.
+    """
     ERROR_REASON_SUBSCRIBER_TOO_SLOW: _ErrorReason.ValueType  # 37
     """The subscriber left too many events unread and was dropped; its last event
     id resumes. 429 / RESOURCE_EXHAUSTED.
+
+    Cause: A client that reads its event stream more slowly than events come.
+
+    Cure: Reconnect with `Last-Event-ID` (gRPC: `after`): no event is lost.
     """
     ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: _ErrorReason.ValueType  # 38
     """The tenant's webhook secret was made under a root secret that the gateway
     no longer has: rotate it. 410 / FAILED_PRECONDITION.
+
+    Cause: The root secret was replaced without IMAGEGATEWAY_SECRET_KEY_PREVIOUS.
+
+    Cure: `POST /v1/webhook-secret/rotate`, and set the new secret at the
+    receivers.
     """
     ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 39
-    """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
+    """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED.
+
+    Cause: A slow or stalled upload.
+
+    Cure: Send the body again, over a better connection or in smaller files.
+    """
     ERROR_REASON_INSUFFICIENT_SCOPE: _ErrorReason.ValueType  # 40
-    """The key lacks the scope that the method needs. 403 / PERMISSION_DENIED."""
+    """The key lacks the scope that the method needs. 403 / PERMISSION_DENIED.
+
+    Cause: A key without `generate`, `edit`, `video`, `read` or `admin`, whichever
+    the method needs.
+
+    Cure: Use another key, or widen this one: `imagegateway keys update ID
+    --scopes …`.
+    """
     ERROR_REASON_PRICE_UNKNOWN: _ErrorReason.ValueType  # 41
     """The model's price is unknown, and the key or the tenant has a budget.
     402 / RESOURCE_EXHAUSTED.
+
+    Cause: The provider states no price for the model, so that no budget can cover
+    it.
+
+    Cure: Set an own price with IMAGEGATEWAY_PRICES, or set
+    IMAGEGATEWAY_ALLOW_UNPRICED.
     """
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 42
     """The key or the tenant of an administrative call does not exist.
     404 / NOT_FOUND.
+
+    Cause: A wrong id or name, or one that never had a key or a policy.
+
+    Cure: `imagegateway keys list` and `imagegateway tenants list` show all.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a failed call. `google.rpc.ErrorInfo.reason` is the value's name
     without its prefix, with domain `imagegateway`; the REST error's `code` is the
-    same in lower case. Each comment ends with the statuses, HTTP / gRPC.
+    same in lower case. Each comment states the meaning with the statuses,
+    HTTP / gRPC; then the usual causes and the cure.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_JSON: ErrorReason.ValueType  # 1
-"""The body is not JSON of the documented shape. 400 / INVALID_ARGUMENT."""
+"""The body is not JSON of the documented shape. 400 / INVALID_ARGUMENT.
+
+Cause: A syntax error, a value of another type than its field's, or a text
+that is not UTF-8.
+
+Cure: Read the message: it names the field or the place. Send `Content-Type:
+application/json` with a JSON object.
+"""
 ERROR_REASON_MISSING_PARAMETER: ErrorReason.ValueType  # 2
-"""A required field is missing. 400 / INVALID_ARGUMENT."""
+"""A required field is missing. 400 / INVALID_ARGUMENT.
+
+Cause: The field in `param` was not sent, is empty or is null.
+
+Cure: Send the field. Every model but erasers and background removers needs
+`prompt`; edits need an image.
+"""
 ERROR_REASON_INVALID_VALUE: ErrorReason.ValueType  # 3
-"""A field's value is out of range or malformed. 400 / INVALID_ARGUMENT."""
+"""A field's value is out of range or malformed. 400 / INVALID_ARGUMENT.
+
+Cause: The field in `param` has a value that no model takes.
+
+Cure: The message states the allowed values or the range.
+"""
 ERROR_REASON_UNSUPPORTED_PARAMETER: ErrorReason.ValueType  # 4
-"""The model or the protocol does not support a field or its value. 400 / INVALID_ARGUMENT."""
+"""The model or the protocol does not support a field or its value. 400 / INVALID_ARGUMENT.
+
+Cause: The call asks for something that would change its meaning, or has
+`Prefer: handling=strict`, which makes warnings errors.
+
+Cure: Leave the field out, choose a model with the capability (`GET
+/v1/models`), or drop strict handling.
+"""
 ERROR_REASON_INVALID_IMAGE: ErrorReason.ValueType  # 5
-"""An input is not a whole PNG, JPEG or WebP within limits. 400 / INVALID_ARGUMENT."""
+"""An input is not a whole PNG, JPEG or WebP within limits. 400 / INVALID_ARGUMENT.
+
+Cause: A truncated file, another format under a wrong name, or a size that the
+gateway or the provider refuses.
+
+Cure: Send the whole file as PNG, JPEG or WebP, scaled to what the message
+states.
+"""
 ERROR_REASON_INVALID_IMAGE_URL: ErrorReason.ValueType  # 6
-"""A URL is not allowed, or its download failed. 400 / INVALID_ARGUMENT."""
+"""A URL is not allowed, or its download failed. 400 / INVALID_ARGUMENT.
+
+Cause: The URL is not https, leads to a private address, redirects too often,
+or answers no image in time.
+
+Cure: Use a public https URL, a data URL or a form. The operator can admit
+hosts with IMAGEGATEWAY_ALLOW_HOSTS.
+"""
 ERROR_REASON_MODERATION_BLOCKED: ErrorReason.ValueType  # 7
-"""Moderation refused the prompt, an input or the output; final. 400 / INVALID_ARGUMENT."""
+"""Moderation refused the prompt, an input or the output; final. 400 / INVALID_ARGUMENT.
+
+Cause: The provider's content policy. The message says whether the prompt, an
+input or the result was refused.
+
+Cure: Change the refused part. Some models take `moderation: low`. The same
+request is refused again, and may cost again.
+"""
 ERROR_REASON_INVALID_API_KEY: ErrorReason.ValueType  # 8
-"""The key is missing, unknown or revoked. 401 / UNAUTHENTICATED."""
+"""The key is missing, unknown or revoked. 401 / UNAUTHENTICATED.
+
+Cause: No `Authorization: Bearer <key>`, a key of another gateway, or a
+revoked or expired one.
+
+Cure: Send a key that is in force: `imagegateway keys list` shows all,
+`imagegateway keys create` makes one.
+"""
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 9
-"""The budget of the key or the tenant is used up. 402 / RESOURCE_EXHAUSTED."""
+"""The budget of the key or the tenant is used up. 402 / RESOURCE_EXHAUSTED.
+
+Cause: The estimate of the call is more than the budget of the key or the
+tenant leaves.
+
+Cure: Wait for the next period, which the message names, choose a cheaper
+call, or raise the budget: `imagegateway keys update ID --budget …`.
+"""
 ERROR_REASON_MODEL_NOT_ALLOWED: ErrorReason.ValueType  # 10
-"""The key may not use this model. 403 / PERMISSION_DENIED."""
+"""The key may not use this model. 403 / PERMISSION_DENIED.
+
+Cause: The model is not among the key's `models`.
+
+Cure: Use a model of `GET /v1/models`, which lists the allowed ones, or widen
+the key: `imagegateway keys update ID --models …`.
+"""
 ERROR_REASON_BYOK_REQUIRED: ErrorReason.ValueType  # 11
-"""The call needs the caller's own provider key. 403 / PERMISSION_DENIED."""
+"""The call needs the caller's own provider key. 403 / PERMISSION_DENIED.
+
+Cause: The call uses a feature, such as LoRAs, that runs on the caller's own
+provider account only.
+
+Cure: Send `X-BYOK-<route>: <provider key>`, or store the key once: `PUT
+/v1/provider-keys/{route}`.
+"""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 12
-"""No such model; the error names near matches. 404 / NOT_FOUND."""
+"""No such model; the error names near matches. 404 / NOT_FOUND.
+
+Cause: A typing error, or a model that this gateway doesn't know or the key
+may not use.
+
+Cure: Take an id of `GET /v1/models`; the message names near matches.
+"""
 ERROR_REASON_MODEL_RETIRED: ErrorReason.ValueType  # 13
 """The provider has retired the model; the error names the successor.
 404 / NOT_FOUND.
+
+Cause: The provider no longer serves the model.
+
+Cure: Use the successor that the message names.
 """
 ERROR_REASON_JOB_NOT_FOUND: ErrorReason.ValueType  # 14
-"""No such job for this tenant. 404 / NOT_FOUND."""
+"""No such job for this tenant. 404 / NOT_FOUND.
+
+Cause: Another tenant's job, a wrong id, or a record that is past its
+retention of 30 days.
+
+Cure: Use a key of the tenant that made the job; `GET /v1/jobs` lists its
+jobs.
+"""
 ERROR_REASON_UNKNOWN_URL: ErrorReason.ValueType  # 15
-"""No such path. 404 / NOT_FOUND."""
+"""No such path. 404 / NOT_FOUND.
+
+Cause: A wrong path, often a missing or doubled `/v1`.
+
+Cure: Set the base URL of OpenAI's SDKs to `http://<gateway>/v1`.
+`/openapi.json` lists all paths.
+"""
 ERROR_REASON_FILE_TOO_LARGE: ErrorReason.ValueType  # 16
-"""One file is over 26,214,400 bytes. 413 / INVALID_ARGUMENT."""
+"""One file is over 26,214,400 bytes. 413 / INVALID_ARGUMENT.
+
+Cause: An input image or mask of more than 25 MiB.
+
+Cure: Scale it down, or save it as JPEG or WebP.
+"""
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 17
-"""The whole request is too large. 413 / INVALID_ARGUMENT."""
+"""The whole request is too large. 413 / INVALID_ARGUMENT.
+
+Cause: Several files, data URLs or texts that exceed the limit together.
+
+Cure: Send fewer or smaller files, or https URLs instead of data URLs.
+"""
 ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 18
-"""The path does not accept the content type. 415 / INVALID_ARGUMENT."""
+"""The path does not accept the content type. 415 / INVALID_ARGUMENT.
+
+Cause: A `Content-Type` that the path does not take, such as a form on
+`/v1/images/generations`.
+
+Cure: Send `application/json`, or `multipart/form-data` on `/v1/images/edits`.
+"""
 ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH: ErrorReason.ValueType  # 19
-"""The idempotency key came with another body. 422 / INVALID_ARGUMENT."""
+"""The idempotency key came with another body. 422 / INVALID_ARGUMENT.
+
+Cause: The same key for two different requests.
+
+Cure: Use a new key for each new request, and the old key for repeats of the
+old body.
+"""
 ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 20
-"""The gateway's own rate limit. 429 / RESOURCE_EXHAUSTED."""
+"""The gateway's own rate limit. 429 / RESOURCE_EXHAUSTED.
+
+Cause: More requests or images a minute than the key, its tenant or the
+client's address may make.
+
+Cure: Wait for `Retry-After`; watch the `x-ratelimit-…` headers. `imagegateway
+keys update ID --rpm …` raises a key's limit.
+"""
 ERROR_REASON_PROVIDER_RATE_LIMITED: ErrorReason.ValueType  # 21
-"""The provider's rate limit, its wait passed on. 429 / RESOURCE_EXHAUSTED."""
+"""The provider's rate limit, its wait passed on. 429 / RESOURCE_EXHAUSTED.
+
+Cause: The provider account's limit, after the gateway has retried and other
+routes were no help.
+
+Cure: Wait for `Retry-After`. Raise the limit at the provider, or add a second
+route's key.
+"""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 22
-"""The caller disconnected or cancelled. 499 / CANCELLED."""
+"""The caller disconnected or cancelled. 499 / CANCELLED.
+
+Cause: A cancel of the job, or a client that stopped waiting.
+
+Cure: None is needed. A job whose client disconnected goes on: `GET /v1/jobs`
+has it.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 23
-"""A fault of the gateway itself. 500 / INTERNAL."""
+"""A fault of the gateway itself. 500 / INTERNAL.
+
+Cause: A defect of the gateway.
+
+Cure: Look for the job in `GET /v1/jobs` before you repeat the call. Report
+the request id with the log lines that have it.
+"""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 24
-"""This server doesn't serve the method. 501 / UNIMPLEMENTED."""
+"""This server doesn't serve the method. 501 / UNIMPLEMENTED.
+
+Cause: A method of a newer version, or one that this process doesn't serve.
+
+Cure: Update the gateway, or call its public address.
+"""
 ERROR_REASON_PROVIDER_ERROR: ErrorReason.ValueType  # 25
-"""The provider failed. 502 / INTERNAL."""
+"""The provider failed. 502 / INTERNAL.
+
+Cause: An error at the provider that may have been charged, so the gateway
+does not repeat it.
+
+Cure: Try again, with another idempotency key. If it lasts, look at the
+provider's status page, or use another model.
+"""
 ERROR_REASON_PROVIDER_BAD_RESPONSE: ErrorReason.ValueType  # 26
-"""The provider's answer is unusable. 502 / INTERNAL."""
+"""The provider's answer is unusable. 502 / INTERNAL.
+
+Cause: The provider answered without an image, or with something else.
+
+Cure: Try again; if it lasts, report it with the request id.
+"""
 ERROR_REASON_PROVIDER_CREDENTIALS: ErrorReason.ValueType  # 27
-"""The provider refused the operator's key. 502 / FAILED_PRECONDITION."""
+"""The provider refused the operator's key. 502 / FAILED_PRECONDITION.
+
+Cause: A wrong, expired or restricted provider key.
+
+Cure: `imagegateway doctor` checks the operator's keys. Replace a stored key
+with `PUT /v1/provider-keys/{route}`.
+"""
 ERROR_REASON_PROVIDER_BILLING: ErrorReason.ValueType  # 28
-"""The provider account has no credit. 502 / FAILED_PRECONDITION."""
+"""The provider account has no credit. 502 / FAILED_PRECONDITION.
+
+Cause: The prepaid credit or the spending limit of the provider account.
+
+Cure: Add credit at the provider.
+"""
 ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 29
 """The gateway does not know whether the provider accepted the call, and does
 not repeat it. 502 / INTERNAL.
+
+Cause: The connection or the provider server ended in the middle of a call.
+
+Cure: Check at the provider whether the image was made. A repeat with another
+idempotency key makes, and may pay for, another one.
 """
 ERROR_REASON_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 30
-"""The provider is unreachable. 503 / UNAVAILABLE."""
+"""The provider is unreachable. 503 / UNAVAILABLE.
+
+Cause: The provider, or the network to it, is down.
+
+Cure: Try again after `Retry-After`. `imagegateway doctor` shows which
+provider answers; a second route's key adds a fallback.
+"""
 ERROR_REASON_PROVIDER_NOT_CONFIGURED: ErrorReason.ValueType  # 31
-"""No route of the model has its key; the error names the setting. 503 / UNAVAILABLE."""
+"""No route of the model has its key; the error names the setting. 503 / UNAVAILABLE.
+
+Cause: The gateway has no key for any route of the model.
+
+Cure: Set the setting that the message names and restart, store a key for the
+tenant, or send `X-BYOK-<route>`.
+"""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 32
-"""Too much work is waiting, or a bound is reached. 503 / UNAVAILABLE."""
+"""Too much work is waiting, or a bound is reached. 503 / UNAVAILABLE.
+
+Cause: The queue, the memory for bodies and images, or the tenant's share of
+them is full.
+
+Cure: Send less at once and try again after `Retry-After`. docs/bounds.md
+lists every bound with its setting.
+"""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 33
-"""A part of the gateway is unavailable. 503 / UNAVAILABLE."""
+"""A part of the gateway is unavailable. 503 / UNAVAILABLE.
+
+Cause: A start, a stop or a full disk, or NATS or the media store can't be
+reached.
+
+Cure: Try again after `Retry-After`. `/readyz` and the log name the part.
+"""
 ERROR_REASON_PROVIDER_TIMEOUT: ErrorReason.ValueType  # 34
-"""The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
+"""The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED.
+
+Cause: A slow provider, or a job past IMAGEGATEWAY_JOB_DEADLINE.
+
+Cure: Read the job that the error names before you repeat the call: its result
+may still come.
+"""
 ERROR_REASON_EXPIRED: ErrorReason.ValueType  # 35
-"""The media are deleted, or the link's time is over. 410 / NOT_FOUND."""
+"""The media are deleted, or the link's time is over. 410 / NOT_FOUND.
+
+Cause: A link after 24 hours, or media after their retention of 7 days.
+
+Cure: Read the job for a fresh link. Media past their retention are gone: save
+them in time, or raise `media_days`.
+"""
 ERROR_REASON_INVALID_SIGNATURE: ErrorReason.ValueType  # 36
-"""The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
+"""The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED.
+
+Cause: A link that was cut or changed on its way, or a replaced root secret.
+
+Cure: Use the link exactly as the answer has it, with its whole query; read
+the job for a fresh one.
+"""
 ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 37
 """The subscriber left too many events unread and was dropped; its last event
 id resumes. 429 / RESOURCE_EXHAUSTED.
+
+Cause: A client that reads its event stream more slowly than events come.
+
+Cure: Reconnect with `Last-Event-ID` (gRPC: `after`): no event is lost.
 """
 ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: ErrorReason.ValueType  # 38
 """The tenant's webhook secret was made under a root secret that the gateway
 no longer has: rotate it. 410 / FAILED_PRECONDITION.
+
+Cause: The root secret was replaced without IMAGEGATEWAY_SECRET_KEY_PREVIOUS.
+
+Cure: `POST /v1/webhook-secret/rotate`, and set the new secret at the
+receivers.
 """
 ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 39
-"""The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
+"""The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED.
+
+Cause: A slow or stalled upload.
+
+Cure: Send the body again, over a better connection or in smaller files.
+"""
 ERROR_REASON_INSUFFICIENT_SCOPE: ErrorReason.ValueType  # 40
-"""The key lacks the scope that the method needs. 403 / PERMISSION_DENIED."""
+"""The key lacks the scope that the method needs. 403 / PERMISSION_DENIED.
+
+Cause: A key without `generate`, `edit`, `video`, `read` or `admin`, whichever
+the method needs.
+
+Cure: Use another key, or widen this one: `imagegateway keys update ID
+--scopes …`.
+"""
 ERROR_REASON_PRICE_UNKNOWN: ErrorReason.ValueType  # 41
 """The model's price is unknown, and the key or the tenant has a budget.
 402 / RESOURCE_EXHAUSTED.
+
+Cause: The provider states no price for the model, so that no budget can cover
+it.
+
+Cure: Set an own price with IMAGEGATEWAY_PRICES, or set
+IMAGEGATEWAY_ALLOW_UNPRICED.
 """
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 42
 """The key or the tenant of an administrative call does not exist.
 404 / NOT_FOUND.
+
+Cause: A wrong id or name, or one that never had a key or a policy.
+
+Cure: `imagegateway keys list` and `imagegateway tenants list` show all.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

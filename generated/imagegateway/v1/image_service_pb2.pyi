@@ -78,106 +78,139 @@ class GenerateRequest(_message.Message):
     FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model id or alias of the catalog, such as `bfl/flux-2-klein-9b`. Default:
-    the setting IMAGEGATEWAY_DEFAULT_GENERATE_MODEL. Unknown: MODEL_NOT_FOUND.
+    the setting IMAGEGATEWAY_DEFAULT_GENERATE_MODEL or, while this model has no
+    key, `local/sketch` with a warning `default_model_unavailable`. Unknown:
+    MODEL_NOT_FOUND.
     """
     prompt: _builtins.str
-    """Prompt; UTF-8, 1 character up to the model's `max_prompt_length`."""
+    """Text that describes the image: 1 character up to the model's
+    `max_prompt_length`.
+    """
     n: _builtins.int
-    """Number of images, 1 to 10, default 1. A provider that makes one image per
-    call is called n times. A warning `image_failed` replaces each missing one.
+    """Number of images, 1 to 10 within the model's `max_n`. Default: 1. A
+    provider that makes one image per call is called n times. A warning
+    `image_failed` replaces each missing image.
     """
     size: _builtins.str
-    """`<width>x<height>` in pixels, or `auto` (default: the model's own). The
-    nearest size replaces one that the model can't make, with a warning
-    `size_adjusted`; `prefer: handling=strict` makes every warning about a
-    field the error UNSUPPORTED_PARAMETER instead.
+    """`<width>x<height>` in pixels, or `auto`. Default: `auto`, the model's own
+    size. The nearest size replaces one that the model can't make, with a
+    warning `size_adjusted`; `Prefer: handling=strict` makes every warning
+    about a field the error UNSUPPORTED_PARAMETER instead.
     """
     quality: _builtins.str
-    """`auto`, `low`, `medium`, `high`, `xhigh`, `max`, `standard`, `hd`, or one of
-    the model's `qualities`. A warning for models without the quality.
+    """Quality: `auto`, `low`, `medium`, `high`, `xhigh`, `max`, `standard`, `hd`,
+    or one of the model's `qualities`. Default: `auto`. A warning for models
+    without the quality.
     """
     style: _builtins.str
-    """`vivid`, `natural`, or a style of the model. A warning for models without
-    the style.
+    """Style: `vivid`, `natural`, or a style of the model. Default: the model's
+    own. A warning for models without the style.
     """
     background: _builtins.str
-    """`transparent`, `opaque` or `auto`. `transparent` is UNSUPPORTED_PARAMETER for
-    models without `transparent_background`.
+    """Background: `transparent`, `opaque` or `auto`. Default: `auto`, the model's
+    own. `transparent` is UNSUPPORTED_PARAMETER for models without
+    `transparent_background`, and needs a format with transparency.
     """
     moderation: _builtins.str
-    """Moderation level of the provider: `auto` or `low`."""
+    """Moderation level of the provider: `auto` or `low`. Default: the provider's
+    own. Models without levels ignore the field.
+    """
     output_format: _builtins.str
-    """`png`, `jpeg` or `webp`; `gif` and `svg` for models that list them only.
-    Default: the provider's bytes, unchanged.
+    """Format of the images: `png`, `jpeg` or `webp`; `gif` and `svg` for models
+    that list them in `output_formats` only. Default: the provider's bytes,
+    unchanged.
     """
     output_compression: _builtins.int
     """Quality of jpeg and webp in percent, 0 to 100. Default: the model's own, or
-    95 where the gateway converts the image.
+    95 where the gateway converts the image. A warning for other formats.
     """
     response_format: _builtins.str
-    """`url` (signed, valid for 24 h) or `b64_json`. Default: `url`; `b64_json` for
-    streams, and for OpenAI's own model names without a prefix
-    (`gpt-image-…`, `chatgpt-image-…`).
+    """Form of the images in the response: `url` (signed, valid for 24 h) or
+    `b64_json`. Default: `b64_json` for streams; else the default of the key;
+    else `b64_json` for OpenAI's own model names without a prefix
+    (`gpt-image-…`, `chatgpt-image-…`) and `url` for all others.
     """
     user: _builtins.str
-    """Id of the end user, at most 512 characters, for providers that take one.
-    `safety_identifier` takes precedence.
+    """Id of the end user, at most 512 characters, for providers that take one and
+    for usage reports. `safety_identifier` takes precedence.
     """
     stream: _builtins.bool
-    """True: the response is a stream of OpenAI's image events. REST only: over
-    gRPC the error UNSUPPORTED_PARAMETER; gRPC callers use StreamJob.
+    """True: the response is a stream of OpenAI's image events. Default: false.
+    REST only: over gRPC the error UNSUPPORTED_PARAMETER; gRPC callers use
+    StreamJob.
     """
     partial_images: _builtins.int
-    """Number of partial images in a stream, 0 to 3, default 0."""
+    """Number of partial images, 0 to 3: of a stream or, with
+    `Prefer: respond-async`, of the job while it runs (Job.partial_images).
+    Default: 0. A warning for models without `partial_images`.
+    """
     seed: _builtins.int
     """Seed, 0 to 4294967295: the same seed makes the same image where the model
-    can. A warning for models without `seed`.
+    can. Default: the provider's own. A warning for models without `seed`.
     """
     negative_prompt: _builtins.str
-    """Description of what the image must not show. A warning for models without
-    `negative_prompt`.
+    """Description of what the image must not show, up to the model's
+    `max_prompt_length`. A warning for models without `negative_prompt`.
     """
     aspect_ratio: _builtins.str
-    """`<w>:<h>` of small integers, such as `16:9`; not together with `size`."""
+    """Aspect ratio as `<w>:<h>`, each 1 to 9999, such as `16:9`: the image has
+    the model's default area. Not together with `size`. A warning
+    `size_adjusted` where the model makes another ratio.
+    """
     seconds: _builtins.float
-    """Duration of a video in seconds, within the model's limits."""
+    """Duration of a video in seconds, more than 0 and within the model's limits.
+    Default: the model's own. UNSUPPORTED_PARAMETER for models that make
+    images.
+    """
     fps: _builtins.int
-    """Frames per second of a video, within the model's limits."""
+    """Frames per second of a video, one of the model's rates. Default: the
+    model's own. UNSUPPORTED_PARAMETER for models that make images.
+    """
     webhook_url: _builtins.str
-    """https URL of the webhook for the end of the job (Standard Webhooks)."""
+    """https URL that the gateway calls when the job ends, by Standard Webhooks.
+    Private hosts are refused.
+    """
     request_id: _builtins.str
-    """Idempotency key of 1 to 255 characters, kept for 24 h per tenant; over REST
-    also the header `Idempotency-Key`. The same key and request return the same
-    job; the same key with another request is IDEMPOTENCY_KEY_MISMATCH.
+    """Idempotency key of 1 to 255 ASCII characters, kept for 24 h per tenant;
+    over REST also the header `Idempotency-Key`. The same key and request
+    return the same job; the same key with another request is
+    IDEMPOTENCY_KEY_MISMATCH.
     """
     safety_identifier: _builtins.str
-    """Stable id of the end user, at most 512 characters, returned in the response.
-    A warning for models without `safety_identifier`.
+    """Stable id of the end user, at most 512 characters, returned in the
+    response. A warning for models without `safety_identifier`.
     """
     complexity: _builtins.str
-    """`low`, `medium` or `high`. A warning for models without `complexity`."""
+    """Complexity of the image: `low`, `medium` or `high`. Default: the model's
+    own. A warning for models without `complexity`.
+    """
     frame_count: _builtins.int
-    """Number of frames of a GIF, 2 to 16. A warning without `output_format: gif`."""
-    frame_duration_ms: _builtins.int
-    """Duration of each frame of a GIF in milliseconds, 1 to 655350. A warning
+    """Number of frames of a GIF, 2 to 16. Default: the model's own. A warning
     without `output_format: gif`.
+    """
+    frame_duration_ms: _builtins.int
+    """Duration of each frame of a GIF in milliseconds, 1 to 655350. Default: the
+    model's own. A warning without `output_format: gif`.
     """
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lora]:
-        """LoRA weights to load, for models with `lora` and the caller's own provider
-        key only.
+        """LoRA weights to load. Other models than those with `lora` are
+        UNSUPPORTED_PARAMETER; without the caller's own provider key the error is
+        BYOK_REQUIRED.
         """
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Metadata of the job: at most 16 pairs, keys of up to 64 and values of up to
-        512 characters.
+        """Metadata of the job: at most 16 pairs, keys of 1 to 64 and values of up to
+        512 characters. The job and its events return them; usage reports group by
+        them.
         """
 
     @_builtins.property
     def provider_options(self) -> _struct_pb2.Struct:
-        """Further fields of the provider's API, passed on unchanged. A field that the
-        gateway itself sets is UNSUPPORTED_PARAMETER.
+        """Further fields of the provider's API, passed on unchanged beside the
+        gateway's own fields. A field that the gateway itself sets is
+        UNSUPPORTED_PARAMETER.
         """
 
     @_builtins.property
@@ -335,14 +368,21 @@ class EditRequest(_message.Message):
     MARKUP_CONTENT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Id or alias of a model with `image_to_image`. Default: the setting
-    IMAGEGATEWAY_DEFAULT_EDIT_MODEL.
+    IMAGEGATEWAY_DEFAULT_EDIT_MODEL or, while this model has no key,
+    `local/sketch` with a warning `default_model_unavailable`. Unknown:
+    MODEL_NOT_FOUND. Other models are UNSUPPORTED_PARAMETER.
     """
     prompt: _builtins.str
-    """Prompt; optional for models that need none (erasers)."""
+    """Text that describes the change, up to the model's `max_prompt_length`.
+    Required but for models that need none, such as erasers.
+    """
     n: _builtins.int
-    """Number of images, 1 to 10, default 1."""
+    """As in GenerateRequest."""
     size: _builtins.str
-    """`<width>x<height>` in pixels or `auto` (default: the first input's size)."""
+    """`<width>x<height>` in pixels, or `auto`. Default: `auto`, the size of the
+    first input. The nearest size replaces one that the model can't make, with
+    a warning `size_adjusted`.
+    """
     quality: _builtins.str
     """As in GenerateRequest."""
     style: _builtins.str
@@ -379,16 +419,23 @@ class EditRequest(_message.Message):
     """As in GenerateRequest. Input images count by content."""
     image_url: _builtins.str
     """Image to edit: https URL or `data:` URL of a PNG, JPEG or WebP of at most
-    26,214,400 bytes.
+    26,214,400 bytes. A URL that is refused or can't be read is
+    INVALID_IMAGE_URL, other content INVALID_IMAGE.
     """
     mask_url: _builtins.str
     """Mask: https URL or `data:` URL of an image of the first input's size.
-    Transparent pixels are edited; without an alpha channel, white ones.
+    Transparent pixels are edited; without an alpha channel, white ones. A
+    warning `mask_ignored` for models without `mask`.
     """
     mask_content: _builtins.bytes
-    """Mask as encoded bytes, for gRPC callers."""
+    """Mask as encoded bytes (base64 in JSON): an image of the first input's size.
+    Transparent pixels are edited; without an alpha channel, white ones. A
+    warning `mask_ignored` for models without `mask`.
+    """
     input_fidelity: _builtins.str
-    """Fidelity to the input: `high` or `low`, for models that take it."""
+    """Fidelity to the input: `high` or `low`, for models that take it. Default:
+    the model's own.
+    """
     safety_identifier: _builtins.str
     """As in GenerateRequest."""
     complexity: _builtins.str
@@ -403,7 +450,10 @@ class EditRequest(_message.Message):
     warning for models without `markup`.
     """
     markup_content: _builtins.bytes
-    """Markup as encoded bytes, for gRPC callers."""
+    """Markup as encoded bytes (base64 in JSON): a drawing of the changes over the
+    first input, of the same size, with an alpha channel. Excludes a mask. A
+    warning for models without `markup`.
+    """
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lora]:
         """As in GenerateRequest."""
@@ -418,17 +468,19 @@ class EditRequest(_message.Message):
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]:
-        """Images to edit, each a URL as in `image_url`, or OpenAI's object
-        `{"image_url": "<URL>"}`; 1 to 16 within the model's limit.
+        """Images to edit, 1 to 16 within the model's `max_input_images`: each a URL
+        as in `image_url`, or OpenAI's object `{"image_url": "<URL>"}`.
         """
 
     @_builtins.property
     def mask(self) -> _struct_pb2.Value:
-        """Mask in OpenAI's form: `{"image_url": "<URL>"}` or a URL."""
+        """Mask in OpenAI's form, `{"image_url": "<URL>"}`, or a URL. Pixels as in
+        `mask_url`.
+        """
 
     @_builtins.property
     def image_content(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Images to edit as encoded bytes, for gRPC callers; counted with the URLs."""
+        """Images to edit as encoded bytes (base64 in JSON), counted with the URLs."""
 
     @_builtins.property
     def svg(self) -> Global___Svg:
@@ -436,7 +488,9 @@ class EditRequest(_message.Message):
 
     @_builtins.property
     def markup(self) -> _struct_pb2.Value:
-        """Markup in OpenAI's form: `{"image_url": "<URL>"}` or a URL."""
+        """Markup in OpenAI's form, `{"image_url": "<URL>"}`, or a URL. Content as in
+        `markup_url`.
+        """
 
     def __init__(
         self,
@@ -545,10 +599,12 @@ class Svg(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """OpenAI's id of the text model."""
+    """OpenAI's id of the text model, at most 512 characters. Default: the
+    provider's own choice.
+    """
     @_builtins.property
     def reasoning(self) -> Global___SvgReasoning:
-        """Reasoning of the author."""
+        """Reasoning of the author. Default: the author's own."""
 
     def __init__(
         self,
@@ -604,7 +660,7 @@ class Lora(_message.Message):
     id: _builtins.str
     """Provider's id of the weights. Exactly one of `url` and `id` is set."""
     scale: _builtins.float
-    """Strength, -4 to 4, default 1."""
+    """Strength, -4 to 4. Default: 1."""
     def __init__(
         self,
         *,
@@ -681,17 +737,21 @@ class ImagesResponse(_message.Message):
     created: _builtins.int
     """Time of completion in Unix seconds. Set with the images."""
     id: _builtins.str
-    """Job id, `job_` and 26 characters. Empty in a plan."""
+    """Job id: `job_` and 26 characters. Empty in a plan."""
     model: _builtins.str
     """Id of the model that served or, in a plan, would serve, aliases resolved."""
     provider: _builtins.str
-    """Provider route that served or would serve, such as `local` or `replicate`."""
+    """Provider route that served or, in a plan, would serve, such as `local` or
+    `replicate`.
+    """
     background: _builtins.str
     """Requested background: `transparent` or `opaque`. The fields 9 to 12, 24 and
     25 have values of OpenAI's types only, and are unset otherwise.
     """
     output_format: _builtins.str
-    """Format of the images: `png`, `jpeg`, `webp`, `gif` or `svg`."""
+    """Format of the images: `png`, `jpeg`, `webp`, `gif` or `svg`. Unset for
+    videos.
+    """
     quality: _builtins.str
     """Requested quality, if the model has it: `low`, `medium`, `high`, `xhigh` or
     `max`.
@@ -742,7 +802,9 @@ class ImagesResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Warning]:
-        """Requested options that were not met exactly."""
+        """Requested options that were not met exactly, and other notes for the
+        caller.
+        """
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -754,8 +816,8 @@ class ImagesResponse(_message.Message):
 
     @_builtins.property
     def estimated_cost(self) -> _job_pb2.Cost:
-        """Most that a plan is expected to cost, on any route that may serve it. Unset:
-        the price is unknown.
+        """Most that a plan is expected to cost, on any route that may serve it.
+        Unset: the price is unknown.
         """
 
     def __init__(
@@ -893,7 +955,7 @@ class GetJobRequest(_message.Message):
 
     JOB_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     def __init__(
         self,
         *,
@@ -916,9 +978,9 @@ class StreamJobRequest(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     after: _builtins.str
-    """Id of the last event seen: only later events follow. Over REST also the
+    """Id of the last event received: only later events follow. Over REST also the
     header `Last-Event-ID`. Default: the present state first.
     """
     def __init__(
@@ -977,7 +1039,7 @@ class CancelJobRequest(_message.Message):
 
     JOB_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     def __init__(
         self,
         *,
@@ -999,7 +1061,7 @@ class EraseJobRequest(_message.Message):
 
     JOB_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     def __init__(
         self,
         *,
@@ -1024,13 +1086,17 @@ class ListJobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     status: _builtins.str
-    """Status filter, as Job.status. Default: all."""
+    """Only jobs in this status: `queued`, `running`, `completed`, `failed` or
+    `cancelled`. Default: all.
+    """
     model: _builtins.str
-    """Model filter, an id or alias. Default: all."""
+    """Only jobs of this model, an id or alias. Default: all. Unknown:
+    MODEL_NOT_FOUND.
+    """
     page_size: _builtins.int
-    """Number of jobs, 1 to 100, default 20; larger values count as 100."""
+    """Jobs per page, 1 to 100; larger values count as 100. Default: 20."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; opaque."""
+    """`next_page_token` of the page before, unchanged. Default: the first page."""
     def __init__(
         self,
         *,
@@ -1059,7 +1125,7 @@ class ListJobsResponse(_message.Message):
     object: _builtins.str
     """Constant `list`."""
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last page."""
+    """Token of the next page; empty or absent on the last page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]:
         """Jobs, newest first."""
@@ -1088,9 +1154,11 @@ class ListModelsRequest(_message.Message):
     MODALITY_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     modality: _builtins.str
-    """Modality filter: `image` or `video`. Default: both."""
+    """Only models of this modality: `image` or `video`. Default: all."""
     provider: _builtins.str
-    """Filter by family or provider route. Default: all."""
+    """Only models of this family or provider route, such as `openai`. Default:
+    all.
+    """
     def __init__(
         self,
         *,
@@ -1107,7 +1175,7 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """Catalog."""
+    """All models that the caller may see."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1141,7 +1209,7 @@ class GetModelRequest(_message.Message):
 
     MODEL_ID_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
-    """Model id or alias."""
+    """Model id or alias, such as `bfl/flux-2-pro`. Ids contain a slash."""
     def __init__(
         self,
         *,

@@ -34,8 +34,8 @@ class ImageServiceStub:
     Every method needs `authorization: Bearer <key>`; without a valid key it
     fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
-    when a later call may succeed.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo` when
+    a later call may succeed.
     """
 
     def __init__(self, channel):
@@ -98,8 +98,8 @@ class ImageServiceServicer:
     Every method needs `authorization: Bearer <key>`; without a valid key it
     fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
-    when a later call may succeed.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo` when
+    a later call may succeed.
     """
 
     def Generate(self, request, context):
@@ -125,8 +125,12 @@ class ImageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
-        an unknown id.
+        """Return a job. The job of another tenant is JOB_NOT_FOUND, as is an unknown
+        id.
+
+        With `Prefer: wait=N`, hold the response for up to N seconds until the job
+        has ended. With `If-None-Match`, the response is 304 while the job is
+        unchanged; both together wait for the next change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,38 +145,41 @@ class ImageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Cancel a job, at the provider too if its API can. Return the job; an ended
-        job is returned unchanged.
+        """Cancel a job. The provider cancels too, if its API can. Return the job; an
+        ended job is returned unchanged. The cost of a cancelled job is that of the
+        work which the provider has accepted and did not cancel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EraseJob(self, request, context):
-        """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-        the job: status, times and cost remain. An unfinished job is
-        UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
+        """Erase an ended job. Delete its prompt, inputs, media, metadata and webhook
+        for good, and return the job: status, times and cost remain. An unfinished
+        job is UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """List the jobs of the caller's tenant, newest first.
+        """List jobs, newest first. The list holds the jobs of the caller's tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """List the catalog with each model's capabilities and availability.
+        """List the models. Each one states its capabilities, limits, price and
+        availability. A key with a list of models sees these only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Return one model of the catalog by id or alias. NOT_FOUND names near matches.
+        """Return a model by id or alias. An unknown id is MODEL_NOT_FOUND; the error
+        names near matches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,8 +248,8 @@ class ImageService:
     Every method needs `authorization: Bearer <key>`; without a valid key it
     fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
-    when a later call may succeed.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo` when
+    a later call may succeed.
     """
 
     @staticmethod

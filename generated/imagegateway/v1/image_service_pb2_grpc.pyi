@@ -35,8 +35,8 @@ class ImageServiceStub:
     Every method needs `authorization: Bearer <key>`; without a valid key it
     fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
-    when a later call may succeed.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo` when
+    a later call may succeed.
     """
 
     @_typing.overload
@@ -58,28 +58,37 @@ class ImageServiceStub:
     as Generate. Multipart forms over REST bypass gRPC and mean the same.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]
-    """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
-    an unknown id.
+    """Return a job. The job of another tenant is JOB_NOT_FOUND, as is an unknown
+    id.
+
+    With `Prefer: wait=N`, hold the response for up to N seconds until the job
+    has ended. With `If-None-Match`, the response is 304 while the job is
+    unchanged; both together wait for the next change.
     """
     StreamJob: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _image_service_pb2.StreamJobResponse]
     """Stream a job: its present state first, then each change up to the terminal
     one. REST subscribers use RestEventService.StreamJobEvents.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]
-    """Cancel a job, at the provider too if its API can. Return the job; an ended
-    job is returned unchanged.
+    """Cancel a job. The provider cancels too, if its API can. Return the job; an
+    ended job is returned unchanged. The cost of a cancelled job is that of the
+    work which the provider has accepted and did not cancel.
     """
     EraseJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]
-    """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-    the job: status, times and cost remain. An unfinished job is
-    UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
+    """Erase an ended job. Delete its prompt, inputs, media, metadata and webhook
+    for good, and return the job: status, times and cost remain. An unfinished
+    job is UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]
-    """List the jobs of the caller's tenant, newest first."""
+    """List jobs, newest first. The list holds the jobs of the caller's tenant."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListModelsRequest, _image_service_pb2.ListModelsResponse]
-    """List the catalog with each model's capabilities and availability."""
+    """List the models. Each one states its capabilities, limits, price and
+    availability. A key with a list of models sees these only.
+    """
     GetModel: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetModelRequest, _model_pb2.Model]
-    """Return one model of the catalog by id or alias. NOT_FOUND names near matches."""
+    """Return a model by id or alias. An unknown id is MODEL_NOT_FOUND; the error
+    names near matches.
+    """
 
 @_typing.type_check_only
 class ImageServiceAsyncStub(ImageServiceStub):
@@ -89,8 +98,8 @@ class ImageServiceAsyncStub(ImageServiceStub):
     Every method needs `authorization: Bearer <key>`; without a valid key it
     fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
-    when a later call may succeed.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo` when
+    a later call may succeed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -109,28 +118,37 @@ class ImageServiceAsyncStub(ImageServiceStub):
     as Generate. Multipart forms over REST bypass gRPC and mean the same.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
-    an unknown id.
+    """Return a job. The job of another tenant is JOB_NOT_FOUND, as is an unknown
+    id.
+
+    With `Prefer: wait=N`, hold the response for up to N seconds until the job
+    has ended. With `If-None-Match`, the response is 304 while the job is
+    unchanged; both together wait for the next change.
     """
     StreamJob: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _image_service_pb2.StreamJobResponse]  # type: ignore[assignment]
     """Stream a job: its present state first, then each change up to the terminal
     one. REST subscribers use RestEventService.StreamJobEvents.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Cancel a job, at the provider too if its API can. Return the job; an ended
-    job is returned unchanged.
+    """Cancel a job. The provider cancels too, if its API can. Return the job; an
+    ended job is returned unchanged. The cost of a cancelled job is that of the
+    work which the provider has accepted and did not cancel.
     """
     EraseJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-    the job: status, times and cost remain. An unfinished job is
-    UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
+    """Erase an ended job. Delete its prompt, inputs, media, metadata and webhook
+    for good, and return the job: status, times and cost remain. An unfinished
+    job is UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """List the jobs of the caller's tenant, newest first."""
+    """List jobs, newest first. The list holds the jobs of the caller's tenant."""
     ListModels: _aio.UnaryUnaryMultiCallable[_image_service_pb2.ListModelsRequest, _image_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """List the catalog with each model's capabilities and availability."""
+    """List the models. Each one states its capabilities, limits, price and
+    availability. A key with a list of models sees these only.
+    """
     GetModel: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetModelRequest, _model_pb2.Model]  # type: ignore[assignment]
-    """Return one model of the catalog by id or alias. NOT_FOUND names near matches."""
+    """Return a model by id or alias. An unknown id is MODEL_NOT_FOUND; the error
+    names near matches.
+    """
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Image generation and editing with every provider behind one contract.
@@ -139,8 +157,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     Every method needs `authorization: Bearer <key>`; without a valid key it
     fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
-    when a later call may succeed.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo` when
+    a later call may succeed.
     """
 
     @_abc_1.abstractmethod
@@ -175,8 +193,12 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.GetJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
-        an unknown id.
+        """Return a job. The job of another tenant is JOB_NOT_FOUND, as is an unknown
+        id.
+
+        With `Prefer: wait=N`, hold the response for up to N seconds until the job
+        has ended. With `If-None-Match`, the response is 304 while the job is
+        unchanged; both together wait for the next change.
         """
 
     @_abc_1.abstractmethod
@@ -195,8 +217,9 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Cancel a job, at the provider too if its API can. Return the job; an ended
-        job is returned unchanged.
+        """Cancel a job. The provider cancels too, if its API can. Return the job; an
+        ended job is returned unchanged. The cost of a cancelled job is that of the
+        work which the provider has accepted and did not cancel.
         """
 
     @_abc_1.abstractmethod
@@ -205,9 +228,9 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.EraseJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-        the job: status, times and cost remain. An unfinished job is
-        UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
+        """Erase an ended job. Delete its prompt, inputs, media, metadata and webhook
+        for good, and return the job: status, times and cost remain. An unfinished
+        job is UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
         """
 
     @_abc_1.abstractmethod
@@ -216,7 +239,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ListJobsResponse, _abc.Awaitable[_image_service_pb2.ListJobsResponse]]:
-        """List the jobs of the caller's tenant, newest first."""
+        """List jobs, newest first. The list holds the jobs of the caller's tenant."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -224,7 +247,9 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ListModelsResponse, _abc.Awaitable[_image_service_pb2.ListModelsResponse]]:
-        """List the catalog with each model's capabilities and availability."""
+        """List the models. Each one states its capabilities, limits, price and
+        availability. A key with a list of models sees these only.
+        """
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -232,6 +257,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.Model, _abc.Awaitable[_model_pb2.Model]]:
-        """Return one model of the catalog by id or alias. NOT_FOUND names near matches."""
+        """Return a model by id or alias. An unknown id is MODEL_NOT_FOUND; the error
+        names near matches.
+        """
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

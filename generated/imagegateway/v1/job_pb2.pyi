@@ -68,6 +68,7 @@ class Job(_message.Message):
     WEBHOOK_ATTEMPTS_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
+    PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Job id: `job_` and 26 characters."""
     object: _builtins.str
@@ -83,7 +84,7 @@ class Job(_message.Message):
     model: _builtins.str
     """Model id, aliases resolved."""
     provider: _builtins.str
-    """Provider route that serves the job."""
+    """Provider route that serves the job, such as `local` or `replicate`."""
     created_at: _builtins.int
     """Time of acceptance. All times are Unix seconds."""
     started_at: _builtins.int
@@ -97,16 +98,20 @@ class Job(_message.Message):
     7 days by default.
     """
     progress: _builtins.int
-    """Progress in percent, 0 to 100, if the provider reports one."""
+    """Progress in percent, 0 to 100, if the provider reports one; 100 for a
+    `completed` job.
+    """
     queue_position: _builtins.int
     """Number of jobs ahead of a `queued` one, if known."""
     result_url: _builtins.str
-    """Signed URL of the first image or video, as `result.file_url`."""
+    """Signed URL of the first image or video, as `result.file_url`, valid for 24
+    h. Each read of the job returns a new one.
+    """
     erased_at: _builtins.int
     """Time of the erasure of prompt, inputs and media; unset without one."""
     @_builtins.property
     def result(self) -> Global___JobResult:
-        """Result of a `completed` job, until the media expire."""
+        """Result of a `completed` job, until the media are deleted."""
 
     @_builtins.property
     def error(self) -> Global___JobError:
@@ -114,11 +119,13 @@ class Job(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
-        """Requested options that were not met exactly."""
+        """Requested options that were not met exactly, and other notes for the
+        caller.
+        """
 
     @_builtins.property
     def cost(self) -> Global___Cost:
-        """Cost, if known."""
+        """Cost, if the provider reports or the catalog knows one."""
 
     @_builtins.property
     def usage(self) -> Global___Usage:
@@ -135,6 +142,12 @@ class Job(_message.Message):
     @_builtins.property
     def request(self) -> Global___JobRequest:
         """Request that made the job, without images and keys; unset after erasure."""
+
+    @_builtins.property
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
+        """Partial images of a `running` job in their order, for a request with
+        `partial_images`; empty once the job has ended.
+        """
 
     def __init__(
         self,
@@ -163,10 +176,11 @@ class Job(_message.Message):
         webhook_attempts: _abc.Iterable[Global___WebhookAttempt] | None = ...,
         request: Global___JobRequest | None = ...,
         erased_at: _builtins.int | None = ...,
+        partial_images: _abc.Iterable[Global___Image] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "progress", b"progress", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "progress", b"progress", "provider", b"provider", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings", "webhook_attempts", b"webhook_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "partial_images", b"partial_images", "progress", b"progress", "provider", b"provider", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings", "webhook_attempts", b"webhook_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__completed_at: _TypeAlias = _typing.Literal["completed_at"]  # noqa: Y015
     _WhichOneofArgType__completed_at: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at"]  # noqa: Y015
@@ -221,8 +235,8 @@ Global___Job: _TypeAlias = Job  # noqa: Y015
 
 @_typing.final
 class JobRequest(_message.Message):
-    """Request that made a job. Fields as in GenerateRequest and EditRequest; absent
-    ones were not set, or do not concern the model.
+    """Request that made a job. A field that is absent was not set, or does not
+    concern the model.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -247,9 +261,11 @@ class JobRequest(_message.Message):
     FRAME_COUNT_FIELD_NUMBER: _builtins.int
     FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
-    """Prompt; unset where the setting IMAGEGATEWAY_KEEP_PROMPTS is false."""
+    """Prompt; absent where the setting IMAGEGATEWAY_KEEP_PROMPTS is false."""
     negative_prompt: _builtins.str
-    """As `prompt`."""
+    """Negative prompt; absent where the setting IMAGEGATEWAY_KEEP_PROMPTS is
+    false.
+    """
     n: _builtins.int
     """Number of images."""
     size: _builtins.str
@@ -398,7 +414,7 @@ class JobResult(_message.Message):
     created: _builtins.int
     """Time of completion in Unix seconds."""
     file_url: _builtins.str
-    """Signed URL of the first entry."""
+    """Signed URL of the first image or video, valid for 24 h."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
         """Images, or the video."""
@@ -431,11 +447,13 @@ class JobError(_message.Message):
     message: _builtins.str
     """One sentence for people."""
     type: _builtins.str
-    """Class of the error, as in the REST error body."""
+    """Class of the error, as in the body of REST errors."""
     param: _builtins.str
-    """Invalid request field, if any."""
+    """Request field at fault, if any."""
     code: _builtins.str
-    """Machine-readable code: a value of ErrorReason in lower case."""
+    """Machine-readable code: a value of ErrorReason in lower case, without its
+    prefix.
+    """
     def __init__(
         self,
         *,
@@ -507,7 +525,9 @@ class Image(_message.Message):
     url: _builtins.str
     """Signed URL, valid for 24 h. Exactly one of `url` and `b64_json` is set."""
     b64_json: _builtins.bytes
-    """Bytes; base64 in JSON."""
+    """Bytes of the image; base64 in JSON. Exactly one of `url` and `b64_json` is
+    set.
+    """
     revised_prompt: _builtins.str
     """Prompt as the provider revised it, if reported."""
     width: _builtins.int
@@ -515,7 +535,9 @@ class Image(_message.Message):
     for a video.
     """
     height: _builtins.int
-    """Height in pixels, as `width`."""
+    """Height in pixels, read from the bytes, with EXIF orientation applied; unset
+    for a video.
+    """
     media_type: _builtins.str
     """Media type read from the bytes, such as `image/png`."""
     seed: _builtins.int
@@ -568,7 +590,9 @@ Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class Warning(_message.Message):
-    """Warning about a requested option that was not met exactly."""
+    """Warning about a requested option that was not met exactly, or another note
+    for the caller.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -576,8 +600,9 @@ class Warning(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     PARAM_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Machine-readable code, such as `unsupported_parameter`, `size_adjusted`,
-    `mask_ignored`, `default_model_unavailable` or `image_failed`.
+    """Machine-readable code: `unsupported_parameter`, `unknown_parameter`,
+    `size_adjusted`, `mask_ignored`, `default_model_unavailable`,
+    `model_retired` or `image_failed`. Later versions may add codes.
     """
     message: _builtins.str
     """One sentence for people."""
@@ -602,7 +627,9 @@ Global___Warning: _TypeAlias = Warning  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
-    """Usage that the provider reports, in OpenAI's fields."""
+    """Usage that the provider reports, in OpenAI's fields. A provider that reports
+    a part only reports none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

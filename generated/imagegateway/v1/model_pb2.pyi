@@ -39,6 +39,8 @@ class Model(_message.Message):
     RETIRED_AT_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
     PRICING_FIELD_NUMBER: _builtins.int
+    DEFAULT_FOR_FIELD_NUMBER: _builtins.int
+    EDIT_LIMITS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Model id, such as `bfl/flux-2-pro`."""
     object: _builtins.str
@@ -46,14 +48,15 @@ class Model(_message.Message):
     created: _builtins.int
     """Time of the addition to the catalog in Unix seconds."""
     owned_by: _builtins.str
-    """Provider family."""
+    """Provider family, such as `openai`."""
     description: _builtins.str
-    """Description in one sentence."""
+    """Description of the model in one sentence."""
     modality: _builtins.str
-    """Modality: `image` or `video`."""
+    """Modality of the results: `image` or `video`."""
     available: _builtins.bool
-    """True: at least one route can serve a call now, and the model is not retired.
-    The id of a retired model keeps working against any host that serves it.
+    """True: at least one route can serve a call now, and the model is not
+    retired. The id of a retired model keeps working against any host that
+    serves it.
     """
     unavailable_reason: _builtins.str
     """Reason of unavailability, with the missing setting or the successor."""
@@ -75,7 +78,7 @@ class Model(_message.Message):
 
     @_builtins.property
     def limits(self) -> Global___ModelLimits:
-        """Limits of requests."""
+        """Limits of requests to the model."""
 
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRoute]:
@@ -86,6 +89,16 @@ class Model(_message.Message):
         """Price of the route that serves a call now, else of the first route. Unset:
         unknown.
         """
+
+    @_builtins.property
+    def default_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Operations that this model serves where a request names no model:
+        `generate`, `edit`, `video`.
+        """
+
+    @_builtins.property
+    def edit_limits(self) -> Global___ModelLimits:
+        """Limits of edits, where they differ from `limits`; unset: the same."""
 
     def __init__(
         self,
@@ -105,13 +118,17 @@ class Model(_message.Message):
         retired_at: _builtins.str | None = ...,
         successor: _builtins.str | None = ...,
         pricing: Global___ModelPricing | None = ...,
+        default_for: _abc.Iterable[_builtins.str] | None = ...,
+        edit_limits: Global___ModelLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_pricing", b"_pricing", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "available", b"available", "limits", b"limits", "pricing", b"pricing", "retired_at", b"retired_at", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_edit_limits", b"_edit_limits", "_pricing", b"_pricing", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "available", b"available", "edit_limits", b"edit_limits", "limits", b"limits", "pricing", b"pricing", "retired_at", b"retired_at", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_pricing", b"_pricing", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "created", b"created", "description", b"description", "id", b"id", "limits", b"limits", "modality", b"modality", "object", b"object", "owned_by", b"owned_by", "pricing", b"pricing", "retired_at", b"retired_at", "routes", b"routes", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_edit_limits", b"_edit_limits", "_pricing", b"_pricing", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "created", b"created", "default_for", b"default_for", "description", b"description", "edit_limits", b"edit_limits", "id", b"id", "limits", b"limits", "modality", b"modality", "object", b"object", "owned_by", b"owned_by", "pricing", b"pricing", "retired_at", b"retired_at", "routes", b"routes", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
     _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
+    _WhichOneofReturnType__edit_limits: _TypeAlias = _typing.Literal["edit_limits"]  # noqa: Y015
+    _WhichOneofArgType__edit_limits: _TypeAlias = _typing.Literal["_edit_limits", b"_edit_limits"]  # noqa: Y015
     _WhichOneofReturnType__pricing: _TypeAlias = _typing.Literal["pricing"]  # noqa: Y015
     _WhichOneofArgType__pricing: _TypeAlias = _typing.Literal["_pricing", b"_pricing"]  # noqa: Y015
     _WhichOneofReturnType__retired_at: _TypeAlias = _typing.Literal["retired_at"]  # noqa: Y015
@@ -122,6 +139,8 @@ class Model(_message.Message):
     _WhichOneofArgType__unavailable_reason: _TypeAlias = _typing.Literal["_unavailable_reason", b"_unavailable_reason"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__edit_limits) -> _WhichOneofReturnType__edit_limits | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pricing) -> _WhichOneofReturnType__pricing | None: ...
     @_typing.overload
@@ -194,6 +213,16 @@ class ModelLimits(_message.Message):
     SIDE_STEP_FIELD_NUMBER: _builtins.int
     OUTPUT_FORMATS_FIELD_NUMBER: _builtins.int
     QUALITIES_FIELD_NUMBER: _builtins.int
+    ASPECT_RATIOS_FIELD_NUMBER: _builtins.int
+    MIN_PIXELS_FIELD_NUMBER: _builtins.int
+    MAX_PIXELS_FIELD_NUMBER: _builtins.int
+    MAX_ASPECT_RATIO_FIELD_NUMBER: _builtins.int
+    DEFAULT_SIZE_FIELD_NUMBER: _builtins.int
+    STYLES_FIELD_NUMBER: _builtins.int
+    MIN_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    FPS_FIELD_NUMBER: _builtins.int
+    PROMPT_REQUIRED_FIELD_NUMBER: _builtins.int
     max_prompt_length: _builtins.int
     """Maximum length of a prompt in characters."""
     max_n: _builtins.int
@@ -206,17 +235,52 @@ class ModelLimits(_message.Message):
     """Maximum side in pixels, for models with free sizes."""
     side_step: _builtins.int
     """Step of the sides in pixels, for models with free sizes."""
+    min_pixels: _builtins.int
+    """Minimum number of pixels, for models with free sizes."""
+    max_pixels: _builtins.int
+    """Maximum number of pixels, for models with free sizes."""
+    max_aspect_ratio: _builtins.float
+    """Maximum quotient of the longer side by the shorter one, for models with free
+    sizes.
+    """
+    default_size: _builtins.str
+    """Size of a request without one, `<width>x<height>` in pixels: about this size
+    where the model chooses the pixels. Edits without a size take the nearest to
+    the first input's.
+    """
+    min_seconds: _builtins.float
+    """Minimum length of a video in seconds."""
+    max_seconds: _builtins.float
+    """Maximum length of a video in seconds."""
+    prompt_required: _builtins.bool
+    """False: an edit needs no prompt."""
     @_builtins.property
     def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Exact sizes, for models with a fixed list."""
 
     @_builtins.property
     def output_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Output formats of the model: `png`, `jpeg`, `webp`, `gif`, `svg`."""
+        """Output formats of the model itself: `png`, `jpeg`, `webp`, `gif`, `svg` or
+        `mp4`. The gateway converts images to `png`, `jpeg` and `webp`.
+        """
 
     @_builtins.property
     def qualities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Values of `quality` with an effect."""
+
+    @_builtins.property
+    def aspect_ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Aspect ratios, `<w>:<h>`, that the model takes by name. For models without
+        `sizes` and `min_side` the only choice: the model chooses the pixels.
+        """
+
+    @_builtins.property
+    def styles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Styles of the model, as `style` takes them."""
+
+    @_builtins.property
+    def fps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Frame rates of a video that `fps` takes."""
 
     def __init__(
         self,
@@ -230,21 +294,55 @@ class ModelLimits(_message.Message):
         side_step: _builtins.int | None = ...,
         output_formats: _abc.Iterable[_builtins.str] | None = ...,
         qualities: _abc.Iterable[_builtins.str] | None = ...,
+        aspect_ratios: _abc.Iterable[_builtins.str] | None = ...,
+        min_pixels: _builtins.int | None = ...,
+        max_pixels: _builtins.int | None = ...,
+        max_aspect_ratio: _builtins.float | None = ...,
+        default_size: _builtins.str = ...,
+        styles: _abc.Iterable[_builtins.str] | None = ...,
+        min_seconds: _builtins.float | None = ...,
+        max_seconds: _builtins.float | None = ...,
+        fps: _abc.Iterable[_builtins.int] | None = ...,
+        prompt_required: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_side", b"_max_side", "_min_side", b"_min_side", "_side_step", b"_side_step", "max_side", b"max_side", "min_side", b"min_side", "side_step", b"side_step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_aspect_ratio", b"_max_aspect_ratio", "_max_pixels", b"_max_pixels", "_max_seconds", b"_max_seconds", "_max_side", b"_max_side", "_min_pixels", b"_min_pixels", "_min_seconds", b"_min_seconds", "_min_side", b"_min_side", "_prompt_required", b"_prompt_required", "_side_step", b"_side_step", "max_aspect_ratio", b"max_aspect_ratio", "max_pixels", b"max_pixels", "max_seconds", b"max_seconds", "max_side", b"max_side", "min_pixels", b"min_pixels", "min_seconds", b"min_seconds", "min_side", b"min_side", "prompt_required", b"prompt_required", "side_step", b"side_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_side", b"_max_side", "_min_side", b"_min_side", "_side_step", b"_side_step", "max_input_images", b"max_input_images", "max_n", b"max_n", "max_prompt_length", b"max_prompt_length", "max_side", b"max_side", "min_side", b"min_side", "output_formats", b"output_formats", "qualities", b"qualities", "side_step", b"side_step", "sizes", b"sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_aspect_ratio", b"_max_aspect_ratio", "_max_pixels", b"_max_pixels", "_max_seconds", b"_max_seconds", "_max_side", b"_max_side", "_min_pixels", b"_min_pixels", "_min_seconds", b"_min_seconds", "_min_side", b"_min_side", "_prompt_required", b"_prompt_required", "_side_step", b"_side_step", "aspect_ratios", b"aspect_ratios", "default_size", b"default_size", "fps", b"fps", "max_aspect_ratio", b"max_aspect_ratio", "max_input_images", b"max_input_images", "max_n", b"max_n", "max_pixels", b"max_pixels", "max_prompt_length", b"max_prompt_length", "max_seconds", b"max_seconds", "max_side", b"max_side", "min_pixels", b"min_pixels", "min_seconds", b"min_seconds", "min_side", b"min_side", "output_formats", b"output_formats", "prompt_required", b"prompt_required", "qualities", b"qualities", "side_step", b"side_step", "sizes", b"sizes", "styles", b"styles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_aspect_ratio: _TypeAlias = _typing.Literal["max_aspect_ratio"]  # noqa: Y015
+    _WhichOneofArgType__max_aspect_ratio: _TypeAlias = _typing.Literal["_max_aspect_ratio", b"_max_aspect_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__max_pixels: _TypeAlias = _typing.Literal["max_pixels"]  # noqa: Y015
+    _WhichOneofArgType__max_pixels: _TypeAlias = _typing.Literal["_max_pixels", b"_max_pixels"]  # noqa: Y015
+    _WhichOneofReturnType__max_seconds: _TypeAlias = _typing.Literal["max_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_seconds: _TypeAlias = _typing.Literal["_max_seconds", b"_max_seconds"]  # noqa: Y015
     _WhichOneofReturnType__max_side: _TypeAlias = _typing.Literal["max_side"]  # noqa: Y015
     _WhichOneofArgType__max_side: _TypeAlias = _typing.Literal["_max_side", b"_max_side"]  # noqa: Y015
+    _WhichOneofReturnType__min_pixels: _TypeAlias = _typing.Literal["min_pixels"]  # noqa: Y015
+    _WhichOneofArgType__min_pixels: _TypeAlias = _typing.Literal["_min_pixels", b"_min_pixels"]  # noqa: Y015
+    _WhichOneofReturnType__min_seconds: _TypeAlias = _typing.Literal["min_seconds"]  # noqa: Y015
+    _WhichOneofArgType__min_seconds: _TypeAlias = _typing.Literal["_min_seconds", b"_min_seconds"]  # noqa: Y015
     _WhichOneofReturnType__min_side: _TypeAlias = _typing.Literal["min_side"]  # noqa: Y015
     _WhichOneofArgType__min_side: _TypeAlias = _typing.Literal["_min_side", b"_min_side"]  # noqa: Y015
+    _WhichOneofReturnType__prompt_required: _TypeAlias = _typing.Literal["prompt_required"]  # noqa: Y015
+    _WhichOneofArgType__prompt_required: _TypeAlias = _typing.Literal["_prompt_required", b"_prompt_required"]  # noqa: Y015
     _WhichOneofReturnType__side_step: _TypeAlias = _typing.Literal["side_step"]  # noqa: Y015
     _WhichOneofArgType__side_step: _TypeAlias = _typing.Literal["_side_step", b"_side_step"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_aspect_ratio) -> _WhichOneofReturnType__max_aspect_ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_pixels) -> _WhichOneofReturnType__max_pixels | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_seconds) -> _WhichOneofReturnType__max_seconds | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_side) -> _WhichOneofReturnType__max_side | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_pixels) -> _WhichOneofReturnType__min_pixels | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_seconds) -> _WhichOneofReturnType__min_seconds | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_side) -> _WhichOneofReturnType__min_side | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_required) -> _WhichOneofReturnType__prompt_required | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__side_step) -> _WhichOneofReturnType__side_step | None: ...
 
@@ -263,7 +361,7 @@ class ModelRoute(_message.Message):
     name: _builtins.str
     """Route name, as in `X-BYOK-<route>`."""
     mode: _builtins.str
-    """Default mode of responses: `inline` (images) or `async` (a job)."""
+    """Default response: `inline` (the images) or `async` (a job)."""
     available: _builtins.bool
     """True: the route can serve the caller, with the operator's key or a key that
     the caller's tenant has stored.

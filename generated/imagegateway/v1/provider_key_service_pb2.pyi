@@ -31,7 +31,7 @@ class ProviderKey(_message.Message):
     object: _builtins.str
     """Constant `provider_key`."""
     route: _builtins.str
-    """Route, as in `X-BYOK-<route>`."""
+    """Route that the key serves, as in `X-BYOK-<route>`."""
     created_at: _builtins.int
     """Time of storage in Unix seconds. Unset for a key that can't be read any
     more, because the gateway's root secret has changed.
@@ -58,14 +58,14 @@ Global___ProviderKey: _TypeAlias = ProviderKey  # noqa: Y015
 
 @_typing.final
 class SetProviderKeyRequest(_message.Message):
-    """Request to store a key."""
+    """Request to store a provider key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ROUTE_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     route: _builtins.str
-    """Route of the catalog."""
+    """Route of the catalog, such as `openai`."""
     key: _builtins.str
     """Provider key: 1 to 4096 printable ASCII characters, without a space at
     either end.
@@ -103,7 +103,7 @@ Global___ListProviderKeysRequest: _TypeAlias = ListProviderKeysRequest  # noqa: 
 
 @_typing.final
 class ListProviderKeysResponse(_message.Message):
-    """All stored keys: at most one per route."""
+    """All stored provider keys: at most one per route."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -137,7 +137,7 @@ class DeleteProviderKeyRequest(_message.Message):
 
     ROUTE_FIELD_NUMBER: _builtins.int
     route: _builtins.str
-    """Route of the catalog."""
+    """Route of the catalog, such as `openai`."""
     def __init__(
         self,
         *,
@@ -153,7 +153,7 @@ Global___DeleteProviderKeyRequest: _TypeAlias = DeleteProviderKeyRequest  # noqa
 
 @_typing.final
 class DeleteProviderKeyResponse(_message.Message):
-    """Result of a deletion."""
+    """Result of the deletion."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -163,7 +163,7 @@ class DeleteProviderKeyResponse(_message.Message):
     object: _builtins.str
     """Constant `provider_key`."""
     route: _builtins.str
-    """Route."""
+    """Route of the key."""
     deleted: _builtins.bool
     """True: a key was deleted. False: there was no key."""
     def __init__(

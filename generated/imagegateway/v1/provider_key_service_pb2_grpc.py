@@ -73,15 +73,16 @@ class ProviderKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProviderKeys(self, request, context):
-        """List the stored keys, sorted by route, without the keys themselves.
+        """List the stored provider keys. The list is sorted by route and holds no key
+        itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteProviderKey(self, request, context):
-        """Delete the key of a route. Existing jobs keep their copy until they end.
-        Idempotent.
+        """Delete the stored key of a route. Existing jobs keep their copy until they
+        end. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,10 +43,12 @@ class ProviderKeyServiceStub:
     replica within 2 seconds.
     """
     ListProviderKeys: _grpc.UnaryUnaryMultiCallable[_provider_key_service_pb2.ListProviderKeysRequest, _provider_key_service_pb2.ListProviderKeysResponse]
-    """List the stored keys, sorted by route, without the keys themselves."""
+    """List the stored provider keys. The list is sorted by route and holds no key
+    itself.
+    """
     DeleteProviderKey: _grpc.UnaryUnaryMultiCallable[_provider_key_service_pb2.DeleteProviderKeyRequest, _provider_key_service_pb2.DeleteProviderKeyResponse]
-    """Delete the key of a route. Existing jobs keep their copy until they end.
-    Idempotent.
+    """Delete the stored key of a route. Existing jobs keep their copy until they
+    end. Idempotent.
     """
 
 @_typing.type_check_only
@@ -64,10 +66,12 @@ class ProviderKeyServiceAsyncStub(ProviderKeyServiceStub):
     replica within 2 seconds.
     """
     ListProviderKeys: _aio.UnaryUnaryMultiCallable[_provider_key_service_pb2.ListProviderKeysRequest, _provider_key_service_pb2.ListProviderKeysResponse]  # type: ignore[assignment]
-    """List the stored keys, sorted by route, without the keys themselves."""
+    """List the stored provider keys. The list is sorted by route and holds no key
+    itself.
+    """
     DeleteProviderKey: _aio.UnaryUnaryMultiCallable[_provider_key_service_pb2.DeleteProviderKeyRequest, _provider_key_service_pb2.DeleteProviderKeyResponse]  # type: ignore[assignment]
-    """Delete the key of a route. Existing jobs keep their copy until they end.
-    Idempotent.
+    """Delete the stored key of a route. Existing jobs keep their copy until they
+    end. Idempotent.
     """
 
 class ProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,7 +98,9 @@ class ProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_key_service_pb2.ListProviderKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_key_service_pb2.ListProviderKeysResponse, _abc.Awaitable[_provider_key_service_pb2.ListProviderKeysResponse]]:
-        """List the stored keys, sorted by route, without the keys themselves."""
+        """List the stored provider keys. The list is sorted by route and holds no key
+        itself.
+        """
 
     @_abc_1.abstractmethod
     def DeleteProviderKey(
@@ -102,8 +108,8 @@ class ProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_key_service_pb2.DeleteProviderKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_key_service_pb2.DeleteProviderKeyResponse, _abc.Awaitable[_provider_key_service_pb2.DeleteProviderKeyResponse]]:
-        """Delete the key of a route. Existing jobs keep their copy until they end.
-        Idempotent.
+        """Delete the stored key of a route. Existing jobs keep their copy until they
+        end. Idempotent.
         """
 
 def add_ProviderKeyServiceServicer_to_server(servicer: ProviderKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -54,7 +54,7 @@ class DownloadFileRequest(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     filename: _builtins.str
     """Index and extension, such as `0.png`: the last part of the file's URL."""
     def __init__(
@@ -81,12 +81,12 @@ class SignFileRequest(_message.Message):
     FILENAME_FIELD_NUMBER: _builtins.int
     EXPIRES_IN_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     filename: _builtins.str
     """As in DownloadFileRequest."""
     expires_in: _builtins.int
-    """Lifetime of the link in seconds, 60 to 604800, default 3600, but not beyond
-    the deletion of the file.
+    """Lifetime of the link in seconds, 60 to 604800, but not beyond the deletion
+    of the file. Default: 3600.
     """
     def __init__(
         self,

@@ -36,6 +36,9 @@ class RestImageServiceStub:
 
     A response is one JSON document or, with `"stream": true`, a stream of
     OpenAI's image events.
+
+    Comments of the services in this file are for readers of REST: the API
+    description shows them instead of those of the typed methods.
     """
 
     def __init__(self, channel):
@@ -69,24 +72,44 @@ class RestImageServiceServicer:
 
     A response is one JSON document or, with `"stream": true`, a stream of
     OpenAI's image events.
+
+    Comments of the services in this file are for readers of REST: the API
+    description shows them instead of those of the typed methods.
     """
 
     def Generate(self, request_iterator, context):
-        """Make images as ImageService.Generate does.
+        """Make images from a prompt. The response holds the images (200) or, when the
+        work takes longer than the response waits, the job (202): follow it at
+        `/v1/jobs/{job_id}`. The gateway waits for models that respond in seconds;
+        the header `Prefer` states another time.
+
+        With `"stream": true`, the response is a stream of server-sent events with
+        OpenAI's names: `image_generation.partial_image` for partial images,
+        `image_generation.completed` for each image, `error` for a failure after
+        the start.
+
+        Every call makes a job, whose id is in the header `X-Job-Id`. The work goes
+        on when the connection breaks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GenerateVideo(self, request_iterator, context):
-        """Make videos as ImageService.Generate does.
+        """Make a video from a prompt. Videos take minutes, so the response is the job
+        (202): follow it at `/v1/jobs/{job_id}`. The default model is the setting
+        IMAGEGATEWAY_DEFAULT_VIDEO_MODEL. Models with `text_to_video` only;
+        `stream` is UNSUPPORTED_PARAMETER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Edit(self, request_iterator, context):
-        """Edit images as ImageService.Edit does. Multipart forms bypass gRPC.
+        """Edit images by a prompt. Pixels outside the mask, if there is one, stay as
+        they are. Images come as files of a form, or in JSON as https URLs or
+        `data:` URLs. Responses are those of `POST /v1/images/generations`; events
+        are named `image_edit.partial_image` and `image_edit.completed`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +149,9 @@ class RestImageService:
 
     A response is one JSON document or, with `"stream": true`, a stream of
     OpenAI's image events.
+
+    Comments of the services in this file are for readers of REST: the API
+    description shows them instead of those of the typed methods.
     """
 
     @staticmethod
@@ -232,7 +258,9 @@ class RestProviderKeyServiceServicer:
     """
 
     def SetProviderKey(self, request_iterator, context):
-        """Store the key of a route. Return ProviderKey as JSON.
+        """Store a provider key of your own. The key replaces an earlier one of its
+        route, is encrypted at rest, and serves new jobs of your tenant on every
+        replica within 2 seconds. A route that takes no key is INVALID_VALUE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -308,7 +336,19 @@ class RestEventServiceServicer:
     """
 
     def StreamJobEvents(self, request, context):
-        """Stream a job as server-sent events with ids, event names and heartbeats.
+        """Stream the events of a job. The first event shows the present state, unless
+        `Last-Event-ID` resumes a stream; the last one shows the end of the job.
+        Each event has an id, a name and a job as its data:
+
+        ```
+        id: 42
+        event: job.progress
+        data: {"id": "job_…", "status": "running", "progress": 40, …}
+        ```
+
+        Names are `job.queued`, `job.running`, `job.progress`, `job.completed`,
+        `job.failed` and `job.cancelled`, and `error` for a failure of the stream
+        itself. A comment line every 15 s keeps the connection open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -389,14 +429,15 @@ class RestFileServiceServicer:
     """
 
     def DownloadFile(self, request, context):
-        """Return a file's bytes.
+        """Download a file of a job. The response holds the bytes of an image or a
+        video, with its media type.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SignFile(self, request, context):
-        """Return a signed link to a file.
+        """Return a signed link to a file of a job. The link needs no key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -483,8 +524,8 @@ class RestFileService:
 
 
 class RestUsageServiceStub:
-    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
-    CSV has all rows, whatever the page.
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names
+    `text/csv`.
     """
 
     def __init__(self, channel):
@@ -501,12 +542,15 @@ class RestUsageServiceStub:
 
 
 class RestUsageServiceServicer:
-    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
-    CSV has all rows, whatever the page.
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names
+    `text/csv`.
     """
 
     def GetUsage(self, request, context):
-        """Return a report.
+        """Report usage. A report holds counts and costs of the jobs that ended in a
+        period, by model, key, day and more. Callers see their own tenant; those
+        with the scope `admin` see all tenants. With `Accept: text/csv`, the
+        response is CSV (RFC 4180) with all rows from the page on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -529,8 +573,8 @@ def add_RestUsageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RestUsageService:
-    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
-    CSV has all rows, whatever the page.
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names
+    `text/csv`.
     """
 
     @staticmethod

@@ -37,6 +37,9 @@ class RestImageServiceStub:
 
     A response is one JSON document or, with `"stream": true`, a stream of
     OpenAI's image events.
+
+    Comments of the services in this file are for readers of REST: the API
+    description shows them instead of those of the typed methods.
     """
 
     @_typing.overload
@@ -44,11 +47,31 @@ class RestImageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestImageServiceAsyncStub: ...
     Generate: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """Make images as ImageService.Generate does."""
+    """Make images from a prompt. The response holds the images (200) or, when the
+    work takes longer than the response waits, the job (202): follow it at
+    `/v1/jobs/{job_id}`. The gateway waits for models that respond in seconds;
+    the header `Prefer` states another time.
+
+    With `"stream": true`, the response is a stream of server-sent events with
+    OpenAI's names: `image_generation.partial_image` for partial images,
+    `image_generation.completed` for each image, `error` for a failure after
+    the start.
+
+    Every call makes a job, whose id is in the header `X-Job-Id`. The work goes
+    on when the connection breaks.
+    """
     GenerateVideo: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """Make videos as ImageService.Generate does."""
+    """Make a video from a prompt. Videos take minutes, so the response is the job
+    (202): follow it at `/v1/jobs/{job_id}`. The default model is the setting
+    IMAGEGATEWAY_DEFAULT_VIDEO_MODEL. Models with `text_to_video` only;
+    `stream` is UNSUPPORTED_PARAMETER.
+    """
     Edit: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """Edit images as ImageService.Edit does. Multipart forms bypass gRPC."""
+    """Edit images by a prompt. Pixels outside the mask, if there is one, stay as
+    they are. Images come as files of a form, or in JSON as https URLs or
+    `data:` URLs. Responses are those of `POST /v1/images/generations`; events
+    are named `image_edit.partial_image` and `image_edit.completed`.
+    """
 
 @_typing.type_check_only
 class RestImageServiceAsyncStub(RestImageServiceStub):
@@ -59,15 +82,38 @@ class RestImageServiceAsyncStub(RestImageServiceStub):
 
     A response is one JSON document or, with `"stream": true`, a stream of
     OpenAI's image events.
+
+    Comments of the services in this file are for readers of REST: the API
+    description shows them instead of those of the typed methods.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Make images as ImageService.Generate does."""
+    """Make images from a prompt. The response holds the images (200) or, when the
+    work takes longer than the response waits, the job (202): follow it at
+    `/v1/jobs/{job_id}`. The gateway waits for models that respond in seconds;
+    the header `Prefer` states another time.
+
+    With `"stream": true`, the response is a stream of server-sent events with
+    OpenAI's names: `image_generation.partial_image` for partial images,
+    `image_generation.completed` for each image, `error` for a failure after
+    the start.
+
+    Every call makes a job, whose id is in the header `X-Job-Id`. The work goes
+    on when the connection breaks.
+    """
     GenerateVideo: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Make videos as ImageService.Generate does."""
+    """Make a video from a prompt. Videos take minutes, so the response is the job
+    (202): follow it at `/v1/jobs/{job_id}`. The default model is the setting
+    IMAGEGATEWAY_DEFAULT_VIDEO_MODEL. Models with `text_to_video` only;
+    `stream` is UNSUPPORTED_PARAMETER.
+    """
     Edit: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Edit images as ImageService.Edit does. Multipart forms bypass gRPC."""
+    """Edit images by a prompt. Pixels outside the mask, if there is one, stay as
+    they are. Images come as files of a form, or in JSON as https URLs or
+    `data:` URLs. Responses are those of `POST /v1/images/generations`; events
+    are named `image_edit.partial_image` and `image_edit.completed`.
+    """
 
 class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Generate and Edit for JSON over REST. Envoy passes bodies on unchanged, so
@@ -77,6 +123,9 @@ class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A response is one JSON document or, with `"stream": true`, a stream of
     OpenAI's image events.
+
+    Comments of the services in this file are for readers of REST: the API
+    description shows them instead of those of the typed methods.
     """
 
     @_abc_1.abstractmethod
@@ -85,7 +134,19 @@ class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Make images as ImageService.Generate does."""
+        """Make images from a prompt. The response holds the images (200) or, when the
+        work takes longer than the response waits, the job (202): follow it at
+        `/v1/jobs/{job_id}`. The gateway waits for models that respond in seconds;
+        the header `Prefer` states another time.
+
+        With `"stream": true`, the response is a stream of server-sent events with
+        OpenAI's names: `image_generation.partial_image` for partial images,
+        `image_generation.completed` for each image, `error` for a failure after
+        the start.
+
+        Every call makes a job, whose id is in the header `X-Job-Id`. The work goes
+        on when the connection breaks.
+        """
 
     @_abc_1.abstractmethod
     def GenerateVideo(
@@ -93,7 +154,11 @@ class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Make videos as ImageService.Generate does."""
+        """Make a video from a prompt. Videos take minutes, so the response is the job
+        (202): follow it at `/v1/jobs/{job_id}`. The default model is the setting
+        IMAGEGATEWAY_DEFAULT_VIDEO_MODEL. Models with `text_to_video` only;
+        `stream` is UNSUPPORTED_PARAMETER.
+        """
 
     @_abc_1.abstractmethod
     def Edit(
@@ -101,7 +166,11 @@ class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Edit images as ImageService.Edit does. Multipart forms bypass gRPC."""
+        """Edit images by a prompt. Pixels outside the mask, if there is one, stay as
+        they are. Images come as files of a form, or in JSON as https URLs or
+        `data:` URLs. Responses are those of `POST /v1/images/generations`; events
+        are named `image_edit.partial_image` and `image_edit.completed`.
+        """
 
 def add_RestImageServiceServicer_to_server(servicer: RestImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -113,7 +182,10 @@ class RestProviderKeyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestProviderKeyServiceAsyncStub: ...
     SetProviderKey: _grpc.StreamStreamMultiCallable[_rest_edge_pb2.RestSetProviderKeyRequest, _httpbody_pb2.HttpBody]
-    """Store the key of a route. Return ProviderKey as JSON."""
+    """Store a provider key of your own. The key replaces an earlier one of its
+    route, is encrypted at rest, and serves new jobs of your tenant on every
+    replica within 2 seconds. A route that takes no key is INVALID_VALUE.
+    """
 
 @_typing.type_check_only
 class RestProviderKeyServiceAsyncStub(RestProviderKeyServiceStub):
@@ -121,7 +193,10 @@ class RestProviderKeyServiceAsyncStub(RestProviderKeyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetProviderKey: _aio.StreamStreamMultiCallable[_rest_edge_pb2.RestSetProviderKeyRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Store the key of a route. Return ProviderKey as JSON."""
+    """Store a provider key of your own. The key replaces an earlier one of its
+    route, is encrypted at rest, and serves new jobs of your tenant on every
+    replica within 2 seconds. A route that takes no key is INVALID_VALUE.
+    """
 
 class RestProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """ProviderKeyService.SetProviderKey for JSON over REST."""
@@ -132,7 +207,10 @@ class RestProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_rest_edge_pb2.RestSetProviderKeyRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Store the key of a route. Return ProviderKey as JSON."""
+        """Store a provider key of your own. The key replaces an earlier one of its
+        route, is encrypted at rest, and serves new jobs of your tenant on every
+        replica within 2 seconds. A route that takes no key is INVALID_VALUE.
+        """
 
 def add_RestProviderKeyServiceServicer_to_server(servicer: RestProviderKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -144,7 +222,20 @@ class RestEventServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestEventServiceAsyncStub: ...
     StreamJobEvents: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]
-    """Stream a job as server-sent events with ids, event names and heartbeats."""
+    """Stream the events of a job. The first event shows the present state, unless
+    `Last-Event-ID` resumes a stream; the last one shows the end of the job.
+    Each event has an id, a name and a job as its data:
+
+    ```
+    id: 42
+    event: job.progress
+    data: {"id": "job_…", "status": "running", "progress": 40, …}
+    ```
+
+    Names are `job.queued`, `job.running`, `job.progress`, `job.completed`,
+    `job.failed` and `job.cancelled`, and `error` for a failure of the stream
+    itself. A comment line every 15 s keeps the connection open.
+    """
 
 @_typing.type_check_only
 class RestEventServiceAsyncStub(RestEventServiceStub):
@@ -152,7 +243,20 @@ class RestEventServiceAsyncStub(RestEventServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StreamJobEvents: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Stream a job as server-sent events with ids, event names and heartbeats."""
+    """Stream the events of a job. The first event shows the present state, unless
+    `Last-Event-ID` resumes a stream; the last one shows the end of the job.
+    Each event has an id, a name and a job as its data:
+
+    ```
+    id: 42
+    event: job.progress
+    data: {"id": "job_…", "status": "running", "progress": 40, …}
+    ```
+
+    Names are `job.queued`, `job.running`, `job.progress`, `job.completed`,
+    `job.failed` and `job.cancelled`, and `error` for a failure of the stream
+    itself. A comment line every 15 s keeps the connection open.
+    """
 
 class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
     """Events of a job over REST."""
@@ -163,7 +267,20 @@ class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.StreamJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Stream a job as server-sent events with ids, event names and heartbeats."""
+        """Stream the events of a job. The first event shows the present state, unless
+        `Last-Event-ID` resumes a stream; the last one shows the end of the job.
+        Each event has an id, a name and a job as its data:
+
+        ```
+        id: 42
+        event: job.progress
+        data: {"id": "job_…", "status": "running", "progress": 40, …}
+        ```
+
+        Names are `job.queued`, `job.running`, `job.progress`, `job.completed`,
+        `job.failed` and `job.cancelled`, and `error` for a failure of the stream
+        itself. A comment line every 15 s keeps the connection open.
+        """
 
 def add_RestEventServiceServicer_to_server(servicer: RestEventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -175,9 +292,11 @@ class RestFileServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestFileServiceAsyncStub: ...
     DownloadFile: _grpc.UnaryStreamMultiCallable[_rest_edge_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]
-    """Return a file's bytes."""
+    """Download a file of a job. The response holds the bytes of an image or a
+    video, with its media type.
+    """
     SignFile: _grpc.UnaryUnaryMultiCallable[_rest_edge_pb2.SignFileRequest, _rest_edge_pb2.SignFileResponse]
-    """Return a signed link to a file."""
+    """Return a signed link to a file of a job. The link needs no key."""
 
 @_typing.type_check_only
 class RestFileServiceAsyncStub(RestFileServiceStub):
@@ -185,9 +304,11 @@ class RestFileServiceAsyncStub(RestFileServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DownloadFile: _aio.UnaryStreamMultiCallable[_rest_edge_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Return a file's bytes."""
+    """Download a file of a job. The response holds the bytes of an image or a
+    video, with its media type.
+    """
     SignFile: _aio.UnaryUnaryMultiCallable[_rest_edge_pb2.SignFileRequest, _rest_edge_pb2.SignFileResponse]  # type: ignore[assignment]
-    """Return a signed link to a file."""
+    """Return a signed link to a file of a job. The link needs no key."""
 
 class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
     """Files of a job by name, for callers with the tenant's API key. REST only."""
@@ -198,7 +319,9 @@ class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rest_edge_pb2.DownloadFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Return a file's bytes."""
+        """Download a file of a job. The response holds the bytes of an image or a
+        video, with its media type.
+        """
 
     @_abc_1.abstractmethod
     def SignFile(
@@ -206,13 +329,13 @@ class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rest_edge_pb2.SignFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rest_edge_pb2.SignFileResponse, _abc.Awaitable[_rest_edge_pb2.SignFileResponse]]:
-        """Return a signed link to a file."""
+        """Return a signed link to a file of a job. The link needs no key."""
 
 def add_RestFileServiceServicer_to_server(servicer: RestFileServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RestUsageServiceStub:
-    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
-    CSV has all rows, whatever the page.
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names
+    `text/csv`.
     """
 
     @_typing.overload
@@ -220,21 +343,29 @@ class RestUsageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestUsageServiceAsyncStub: ...
     GetUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.GetUsageRequest, _httpbody_pb2.HttpBody]
-    """Return a report."""
+    """Report usage. A report holds counts and costs of the jobs that ended in a
+    period, by model, key, day and more. Callers see their own tenant; those
+    with the scope `admin` see all tenants. With `Accept: text/csv`, the
+    response is CSV (RFC 4180) with all rows from the page on.
+    """
 
 @_typing.type_check_only
 class RestUsageServiceAsyncStub(RestUsageServiceStub):
-    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
-    CSV has all rows, whatever the page.
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names
+    `text/csv`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.GetUsageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Return a report."""
+    """Report usage. A report holds counts and costs of the jobs that ended in a
+    period, by model, key, day and more. Callers see their own tenant; those
+    with the scope `admin` see all tenants. With `Accept: text/csv`, the
+    response is CSV (RFC 4180) with all rows from the page on.
+    """
 
 class RestUsageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
-    CSV has all rows, whatever the page.
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names
+    `text/csv`.
     """
 
     @_abc_1.abstractmethod
@@ -243,6 +374,10 @@ class RestUsageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _usage_service_pb2.GetUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Return a report."""
+        """Report usage. A report holds counts and costs of the jobs that ended in a
+        period, by model, key, day and more. Callers see their own tenant; those
+        with the scope `admin` see all tenants. With `Accept: text/csv`, the
+        response is CSV (RFC 4180) with all rows from the page on.
+        """
 
 def add_RestUsageServiceServicer_to_server(servicer: RestUsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -35,19 +35,22 @@ class GetUsageRequest(_message.Message):
     the current month.
     """
     end: _builtins.str
-    """Day after the last one. Default: no end."""
+    """Day after the last one, `YYYY-MM-DD`, after `start`. Default: no end."""
     group_by: _builtins.str
-    """Comma-separated names, at most 5: `model`, `provider`, `key`, `tenant` (scope
-    `admin`), `day`, `user`, `modality`, `metadata.<name>`. Default: one row.
+    """Names, separated by commas, at most 5: `model`, `provider`, `key`, `tenant`
+    (scope `admin`), `day`, `user`, `modality`, `metadata.<name>`. Default: one
+    row without names.
     """
     tenant: _builtins.str
-    """Tenant. Default: the caller's own; all with the scope `admin`. Another
-    tenant without this scope is INSUFFICIENT_SCOPE.
+    """Only usage of this tenant. Default: the caller's own; all with the scope
+    `admin`. Another tenant without this scope is INSUFFICIENT_SCOPE.
     """
     page_size: _builtins.int
-    """Number of rows, 1 to 1000, default 100; larger values count as 1000."""
+    """Rows per page, 1 to 1000; larger values count as 1000. Default: 100."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page of the same report; opaque."""
+    """`next_page_token` of the page before of the same report, unchanged.
+    Default: the first page.
+    """
     def __init__(
         self,
         *,
@@ -68,7 +71,7 @@ Global___GetUsageRequest: _TypeAlias = GetUsageRequest  # noqa: Y015
 
 @_typing.final
 class GetUsageResponse(_message.Message):
-    """Page of a report."""
+    """Page of the report."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -79,7 +82,7 @@ class GetUsageResponse(_message.Message):
     object: _builtins.str
     """Constant `list`."""
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last page."""
+    """Token of the next page; empty or absent on the last page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]:
         """Rows in order of the day, if grouped by it, then of the other names."""
@@ -147,19 +150,19 @@ class UsageRow(_message.Message):
     model: _builtins.str
     """Model id."""
     provider: _builtins.str
-    """Provider route."""
+    """Provider route that served the jobs."""
     key_id: _builtins.str
-    """Id of the API key."""
+    """Id of the API key that made the jobs."""
     tenant: _builtins.str
-    """Tenant."""
+    """Tenant that owns the jobs."""
     day: _builtins.str
     """Day on which the jobs ended, `YYYY-MM-DD` in UTC."""
     user: _builtins.str
     """The request's `safety_identifier`, else its `user`."""
     modality: _builtins.str
-    """`image` or `video`."""
+    """Modality: `image` or `video`."""
     requests: _builtins.int
-    """Number of jobs."""
+    """Number of jobs that ended."""
     images: _builtins.int
     """Number of images and videos made."""
     failed: _builtins.int
@@ -170,7 +173,7 @@ class UsageRow(_message.Message):
 
     @_builtins.property
     def cost(self) -> Global___UsageCost:
-        """Cost of the jobs."""
+        """Sum of the costs that are known."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class RedeliverWebhookRequest(_message.Message):
 
     JOB_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     def __init__(
         self,
         *,

@@ -60,25 +60,24 @@ class WebhookServiceServicer:
     """
 
     def GetWebhookSecret(self, request, context):
-        """Return the secret that signs the tenant's webhooks, and create it on the
-        first call. A secret that can't be read any more is
-        WEBHOOK_SECRET_UNREADABLE.
+        """Return the secret that signs the tenant's webhooks. The first call creates
+        it. A secret that can't be read any more is WEBHOOK_SECRET_UNREADABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Replace the secret, also one that can't be read any more. The previous
-        secret, if readable, signs too for 24 more hours.
+        """Replace the webhook secret. The previous secret, if readable, signs too for
+        24 more hours. A secret that can't be read any more is replaced as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedeliverWebhook(self, request, context):
-        """Send an ended job's webhook again, with the same `webhook-id`. A running job,
-        or one without a webhook, is UNSUPPORTED_PARAMETER.
+        """Send the webhook of an ended job again. The `webhook-id` stays the same. A
+        running job, or one without a webhook, is UNSUPPORTED_PARAMETER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

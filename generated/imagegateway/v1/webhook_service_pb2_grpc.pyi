@@ -37,17 +37,16 @@ class WebhookServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WebhookServiceAsyncStub: ...
     GetWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]
-    """Return the secret that signs the tenant's webhooks, and create it on the
-    first call. A secret that can't be read any more is
-    WEBHOOK_SECRET_UNREADABLE.
+    """Return the secret that signs the tenant's webhooks. The first call creates
+    it. A secret that can't be read any more is WEBHOOK_SECRET_UNREADABLE.
     """
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]
-    """Replace the secret, also one that can't be read any more. The previous
-    secret, if readable, signs too for 24 more hours.
+    """Replace the webhook secret. The previous secret, if readable, signs too for
+    24 more hours. A secret that can't be read any more is replaced as well.
     """
     RedeliverWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookRequest, _job_pb2.Job]
-    """Send an ended job's webhook again, with the same `webhook-id`. A running job,
-    or one without a webhook, is UNSUPPORTED_PARAMETER.
+    """Send the webhook of an ended job again. The `webhook-id` stays the same. A
+    running job, or one without a webhook, is UNSUPPORTED_PARAMETER.
     """
 
 @_typing.type_check_only
@@ -58,17 +57,16 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]  # type: ignore[assignment]
-    """Return the secret that signs the tenant's webhooks, and create it on the
-    first call. A secret that can't be read any more is
-    WEBHOOK_SECRET_UNREADABLE.
+    """Return the secret that signs the tenant's webhooks. The first call creates
+    it. A secret that can't be read any more is WEBHOOK_SECRET_UNREADABLE.
     """
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]  # type: ignore[assignment]
-    """Replace the secret, also one that can't be read any more. The previous
-    secret, if readable, signs too for 24 more hours.
+    """Replace the webhook secret. The previous secret, if readable, signs too for
+    24 more hours. A secret that can't be read any more is replaced as well.
     """
     RedeliverWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Send an ended job's webhook again, with the same `webhook-id`. A running job,
-    or one without a webhook, is UNSUPPORTED_PARAMETER.
+    """Send the webhook of an ended job again. The `webhook-id` stays the same. A
+    running job, or one without a webhook, is UNSUPPORTED_PARAMETER.
     """
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,9 +80,8 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.GetWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.WebhookSecret, _abc.Awaitable[_webhook_service_pb2.WebhookSecret]]:
-        """Return the secret that signs the tenant's webhooks, and create it on the
-        first call. A secret that can't be read any more is
-        WEBHOOK_SECRET_UNREADABLE.
+        """Return the secret that signs the tenant's webhooks. The first call creates
+        it. A secret that can't be read any more is WEBHOOK_SECRET_UNREADABLE.
         """
 
     @_abc_1.abstractmethod
@@ -93,8 +90,8 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.WebhookSecret, _abc.Awaitable[_webhook_service_pb2.WebhookSecret]]:
-        """Replace the secret, also one that can't be read any more. The previous
-        secret, if readable, signs too for 24 more hours.
+        """Replace the webhook secret. The previous secret, if readable, signs too for
+        24 more hours. A secret that can't be read any more is replaced as well.
         """
 
     @_abc_1.abstractmethod
@@ -103,8 +100,8 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RedeliverWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Send an ended job's webhook again, with the same `webhook-id`. A running job,
-        or one without a webhook, is UNSUPPORTED_PARAMETER.
+        """Send the webhook of an ended job again. The `webhook-id` stays the same. A
+        running job, or one without a webhook, is UNSUPPORTED_PARAMETER.
         """
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import nats.errors
-from imagegateway.platform import settings
+from imagegateway.cli.local import settings_here
 from imagegateway.platform.nats import connect
 from imagegateway.stack.errors import StackError
 
@@ -21,7 +21,7 @@ def connected(action: Callable[[Settings, Client], Awaitable[int]]) -> int:
     """Run an action with a connection. Return the exit status. Raises StackError if NATS can't be reached."""
 
     async def body() -> int:
-        current = settings.current()
+        current = settings_here()
         client = await connect(current, "cli", wait=False)
         try:
             return await action(current, client)

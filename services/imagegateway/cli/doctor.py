@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from cyclopts import App
+from imagegateway.cli.local import settings_here
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
 from imagegateway.outbound.url_guard import UrlGuard
-from imagegateway.platform import settings
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import base_url_setting
@@ -18,7 +19,6 @@ from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Mapping
 
     from imagegateway.platform.settings import Settings
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 15.0
 _MAX_BYTES: Final = 10 * 1024 * 1024
+app = App(name="doctor")
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    command = commands.add_parser("doctor", help="check each configured provider route, without cost")
-    command.set_defaults(run=lambda _: asyncio.run(examine(settings.current())))
+@app.default
+def doctor() -> int:
+    """Check each configured provider route by a request that costs nothing. Return 1 if one does not work."""
+    return asyncio.run(examine(settings_here()))
 
 
 async def examine(current: Settings, families: Mapping[str, FamilyEntry] = HTTP_FAMILIES) -> int:

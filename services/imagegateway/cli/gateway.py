@@ -1,4 +1,4 @@
-"""Calls of commands to the gateway: to the one of IMAGEGATEWAY_URL, else to a router on this machine."""
+"""Calls of commands to the gateway by gRPC: to the one that is named, else to a router on this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from urllib.parse import urlsplit
 
 import grpc
 from imagegateway.admin.v1.admin_service_pb2_grpc import AdminServiceStub
+from imagegateway.cli.errors import CommandError
+from imagegateway.cli.local import settings_here
+from imagegateway.cli.target import NoGatewayError, Target
 from imagegateway.keys.operator_tokens import OperatorTokens
 from imagegateway.keys.root_secret import SETTING, RootSecret
-from imagegateway.platform import settings
 from imagegateway.platform.grpc_server import CHANNEL_OPTIONS
-from imagegateway.platform.setting_source import SettingError
 from imagegateway.stack.errors import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imagegateway.cli.target import Connection
     from imagegateway.platform.settings import Settings
 
 _SECONDS: Final = 60.0
@@ -98,39 +100,30 @@ class Gateway:
 
 
 @contextmanager
-def connected() -> Iterator[Gateway]:
-    """Yield a connection. Raises StackError without a running gateway, SettingError for a wrong setting."""
-    current = settings.current()
-    url, key = (current.source.text(name) for name in ("URL", "KEY"))
-    if url:
-        channel, place, authorization = _from_afar(url), url, f"Bearer {_checked(key)}"
+def connected(connection: Connection) -> Iterator[Gateway]:
+    """Yield a connection to the gateway of the options, the environment or the login, else to a local router.
+
+    Raises CommandError and StackError without a gateway, SettingError for a wrong setting.
+    """
+    if target := Target.named(connection):
+        channel, place, authorization = _from_afar(target.url), target.url, f"Bearer {target.key}"
     else:
+        current = settings_here()
         channel, place = _on_this_machine(current), str(current.data_dir)
         root = RootSecret.load(current, make=False)
         authorization = f"Bearer {OperatorTokens(root).sign(_user())}"
     with channel:
-        yield Gateway(channel, authorization, place, local=not url)
-
-
-def _checked(key: str) -> str:
-    if not key or not key.isascii():
-        raise SettingError("IMAGEGATEWAY_KEY must be set beside IMAGEGATEWAY_URL: a key with the scope admin")
-    return key
+        yield Gateway(channel, authorization, place, local=target is None)
 
 
 def _from_afar(url: str) -> grpc.Channel:
-    try:
-        parts = urlsplit(url)
-        default = {"https": 443, "http": 80}[parts.scheme]
-        port = parts.port or default
-    except (ValueError, KeyError):
-        raise SettingError(f"IMAGEGATEWAY_URL must start with http:// or https://, not {url!r}") from None
-    if not parts.hostname or parts.path.strip("/"):
-        raise SettingError(f"IMAGEGATEWAY_URL must be an origin, such as https://images.example.com, not {url!r}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    parts = urlsplit(url)
+    if parts.path:
+        raise CommandError(f"administration by gRPC needs an origin, such as https://images.example.com, not {url!r}")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     if parts.scheme == "http":
-        return grpc.insecure_channel(f"{host}:{port}", CHANNEL_OPTIONS)
-    return grpc.secure_channel(f"{host}:{port}", grpc.ssl_channel_credentials(), CHANNEL_OPTIONS)
+        return grpc.insecure_channel(f"{host}:{parts.port or 80}", CHANNEL_OPTIONS)
+    return grpc.secure_channel(f"{host}:{parts.port or 443}", grpc.ssl_channel_credentials(), CHANNEL_OPTIONS)
 
 
 def _on_this_machine(current: Settings) -> grpc.Channel:
@@ -138,10 +131,7 @@ def _on_this_machine(current: Settings) -> grpc.Channel:
         socket = current.socket(f"router-{replica}")
         if socket.exists():
             return grpc.insecure_channel(f"unix:{socket}", CHANNEL_OPTIONS)
-    raise StackError(
-        f"no gateway runs in {current.data_dir}: start it with `imagegateway up`, or set IMAGEGATEWAY_URL and "
-        "IMAGEGATEWAY_KEY to administer another one"
-    )
+    raise NoGatewayError(current.data_dir)
 
 
 def _user() -> str:

@@ -2,78 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+from cyclopts import Parameter
 from google.protobuf.field_mask_pb2 import FieldMask
+from imagegateway.cli.errors import UsageError
 from imagegateway.keys.policy import MAX_RATE, BudgetPeriod, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Sequence
+
+    from cyclopts import Token
 
 _NONE: Final = "none"
-_NUMBERS: Final = (
-    ("--rpm", "requests_per_minute", "calls that make jobs, per minute"),
-    ("--ipm", "images_per_minute", "images and videos, per minute"),
-    ("--concurrent", "concurrent_jobs", "jobs at the providers at once; more wait"),
-)
-_DAYS: Final = (
-    ("--media-days", "media_days", "days for which media are kept"),
-    ("--record-days", "record_days", "days for which records of jobs are kept"),
-    ("--usage-days", "usage_days", "days for which usage is kept"),
-)
-LIMITS: Final = (*(name for _, name, _ in _NUMBERS), "budget", "budget_period")
-KEY_FIELDS: Final = (*LIMITS, "name", "scopes", "models", "prefer", "response_format", "expires")
-TENANT_FIELDS: Final = (*LIMITS, *(name for _, name, _ in _DAYS))
 
 
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a key's or a tenant's limits."""
-    for flag, field, meaning in _NUMBERS:
-        _add(parser, flag, field, f"{meaning}, or `none`", type=_number, metavar="N")
-    _add(parser, "--budget", "budget", "US dollars in a period, or `none`", type=_amount, metavar="USD")
-    _add(parser, "--budget-period", "budget_period", "period of the budget", choices=tuple(BudgetPeriod))
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Value that an option sets, or None for the default again. An option that is absent changes nothing."""
+
+    value: Any
 
 
-def add_retention(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a tenant's retention."""
-    for flag, field, meaning in _DAYS:
-        _add(parser, flag, field, f"{meaning}, or `none` for the gateway's setting", type=_number, metavar="DAYS")
+def _option(name: str, help_text: str, read: Callable[[str], Any], metavar: str) -> Parameter:
+    """Return an option whose text `read` turns into a value, or refuses by ValueError."""
 
+    def convert(_type: object, tokens: Sequence[Token]) -> Change:
+        return Change(read(tokens[0].value))
 
-def add_policy(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a key's policy."""
-    _add(parser, "--name", "name", "a note for the list")
-    _add(parser, "--scopes", "scopes", f"of {','.join(Scope)}; default: all but admin", type=_scopes, metavar="A,B")
-    _add(parser, "--models", "models", "patterns of allowed models, such as 'openai/*,local/*'", type=_texts)
-    _add(parser, "--expires", "expires", "duration (30d, 24h) or date (2027-01-01), or `none`", type=_text)
-    _add(parser, "--prefer", "prefer", 'default Prefer header, such as "wait=120"')
-    _add(parser, "--response-format", "response_format", "default response format", choices=("url", "b64_json"))
-    add_limits(parser)
-
-
-def given(options: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
-    """Return the fields that the command line sets to a value."""
-    return {name: value for name, value in _named(options, names).items() if value is not None}
-
-
-def changes(options: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
-    """Return the fields of a request that changes what the command line names: to a value, or back to the default.
-
-    Exit with 2 if it names nothing. `options.parser`: the parser of the action.
-    """
-    named = _named(options, names)
-    if not named:
-        options.parser.error("name at least one option to change")
-    return {**given(options, names), "update_mask": FieldMask(paths=named)}
-
-
-def _named(options: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in vars(options).items() if name in names}
-
-
-def _add(parser: argparse.ArgumentParser, flag: str, field: str, meaning: str, **more: Any) -> None:
-    parser.add_argument(flag, dest=field, default=argparse.SUPPRESS, help=meaning, **more)
+    return Parameter(name, help=help_text, converter=convert, n_tokens=1, accepts_keys=False, metavar=metavar)
 
 
 def _text(text: str) -> str | None:
@@ -84,11 +42,20 @@ def _texts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"{text!r} is not one of {', '.join(names)}")
+        return text
+
+    return read
+
+
 def _scopes(text: str) -> list[str]:
     names = _texts(text)
     for name in names:
         if name not in tuple(Scope):
-            raise argparse.ArgumentTypeError(f"there is no scope {name!r}; scopes are {', '.join(Scope)}")
+            raise ValueError(f"there is no scope {name!r}; scopes are {', '.join(Scope)}")
     return names
 
 
@@ -96,7 +63,7 @@ def _number(text: str) -> int | None:
     if text == _NONE:
         return None
     if not text.isdecimal() or not 1 <= int(text) <= MAX_RATE:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MAX_RATE}, nor `none`")
+        raise ValueError(f"{text!r} is no whole number from 1 to {MAX_RATE}, nor `none`")
     return int(text)
 
 
@@ -104,7 +71,101 @@ def _amount(text: str) -> float | None:
     if text == _NONE:
         return None
     try:
-        amount = float(text)
+        return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of US dollars, nor `none`") from None
-    return amount
+        raise ValueError(f"{text!r} is no amount of US dollars, nor `none`") from None
+
+
+_Changed = Change | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Options of a key's or a tenant's limits, by the names of the API's fields."""
+
+    requests_per_minute: Annotated[
+        _Changed, _option("--rpm", "Calls that make jobs, per minute, or `none`.", _number, "N")
+    ] = None
+    images_per_minute: Annotated[
+        _Changed, _option("--ipm", "Images and videos, per minute, or `none`.", _number, "N")
+    ] = None
+    concurrent_jobs: Annotated[
+        _Changed, _option("--concurrent", "Jobs at the providers at once, or `none`; more wait.", _number, "N")
+    ] = None
+    budget: Annotated[_Changed, _option("--budget", "US dollars in a period, or `none`.", _amount, "USD")] = None
+    budget_period: Annotated[
+        _Changed,
+        _option(
+            "--budget-period",
+            f"Period of the budget: {', '.join(BudgetPeriod)}.",
+            _one_of(tuple(BudgetPeriod)),
+            "PERIOD",
+        ),
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class KeyPolicy(Limits):
+    """Options of a key's policy."""
+
+    name: Annotated[_Changed, _option("--name", "A note for the list.", _text, "TEXT")] = None
+    scopes: Annotated[
+        _Changed, _option("--scopes", f"Of {','.join(Scope)}; default: all but admin.", _scopes, "A,B")
+    ] = None
+    models: Annotated[
+        _Changed, _option("--models", "Patterns of allowed models, such as 'openai/*,local/*'.", _texts, "A,B")
+    ] = None
+    expires: Annotated[
+        _Changed, _option("--expires", "Duration (30d, 24h) or date (2027-01-01), or `none`.", _text, "TIME")
+    ] = None
+    prefer: Annotated[_Changed, _option("--prefer", 'Default Prefer header, such as "wait=120".', _text, "TEXT")] = (
+        None
+    )
+    response_format: Annotated[
+        _Changed,
+        _option(
+            "--response-format",
+            "Default response format: url or b64_json.",
+            _one_of(("url", "b64_json")),
+            "FORMAT",
+        ),
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TenantPolicy(Limits):
+    """Options of a tenant's limits and retention."""
+
+    media_days: Annotated[
+        _Changed, _option("--media-days", "Days for which media are kept; `none`: the setting.", _number, "DAYS")
+    ] = None
+    record_days: Annotated[
+        _Changed,
+        _option("--record-days", "Days for which records of jobs are kept; `none`: the setting.", _number, "DAYS"),
+    ] = None
+    usage_days: Annotated[
+        _Changed, _option("--usage-days", "Days for which usage is kept; `none`: the setting.", _number, "DAYS")
+    ] = None
+
+
+def given(policy: Limits) -> dict[str, Any]:
+    """Return the fields that the command line sets to a value."""
+    return {name: change.value for name, change in _named(policy).items() if change.value is not None}
+
+
+def changes(policy: Limits, command: str) -> dict[str, Any]:
+    """Return the fields of a request that changes what the command line names: to a value, or back to the default.
+
+    Raises UsageError if it names nothing.
+    """
+    named = _named(policy)
+    if not named:
+        raise UsageError("name at least one option to change", command)
+    return {**given(policy), "update_mask": FieldMask(paths=named)}
+
+
+def _named(policy: Limits) -> dict[str, Change]:
+    values = {field.name: getattr(policy, field.name) for field in fields(policy)}
+    return {name: change for name, change in values.items() if change is not None}

@@ -4,39 +4,78 @@ from __future__ import annotations
 
 import getpass
 import sys
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import App, Parameter
 from imagegateway.cli.connection import connected
+from imagegateway.cli.errors import CommandError
+from imagegateway.cli.options import Json
+from imagegateway.cli.terminal import print_document, when
 from imagegateway.keys.api_keys import check_tenant
-from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.provider_keys import ProviderKey, ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.router.catalog import Catalog
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Awaitable, Callable
 
     from imagegateway.platform.settings import Settings
     from nats.aio.client import Client
 
+_EXAMPLES = """Examples:
+  imagegateway provider-keys set --tenant acme --route openai < key.txt
+  imagegateway provider-keys list --tenant acme"""
+app = App(name="provider-keys", help_epilogue=_EXAMPLES)
+_Tenant = Annotated[str, Parameter(help="Owner of the key.")]
+_Route = Annotated[str, Parameter(help="The provider's route, as in X-BYOK-<route>.")]
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command with its actions."""
-    group = commands.add_parser("provider-keys", help="store, list and delete tenants' own provider keys")
-    actions = group.add_subparsers(required=True, metavar="ACTION")
-    put = actions.add_parser("set", help="store or replace a key, read from standard input")
-    put.set_defaults(run=lambda options: _set(options, _read()))
-    listing = actions.add_parser("list", help="list a tenant's keys without their secrets")
-    listing.set_defaults(run=_list)
-    delete = actions.add_parser("delete", help="delete a key, within seconds on every replica")
-    delete.set_defaults(run=_delete)
-    for action in (put, listing, delete):
-        action.add_argument("--tenant", required=True, help="owner of the key")
-    for action in (put, delete):
-        action.add_argument("--route", required=True, help="the provider's route, as in X-BYOK-<route>")
+
+@app.command(sort_key=1, name="set")
+def set_key(*, tenant: _Tenant, route: _Route) -> int:
+    """Store or replace a key, read from standard input."""
+    secret = _read()
+
+    async def action(keys: ProviderKeys, routes: list[str]) -> int:
+        try:
+            await keys.set(tenant, _known(route, routes), secret)
+        except GatewayError as error:
+            raise SettingError(error.message) from None
+        print(f"stored the key of {route} for tenant {tenant}")
+        return 0
+
+    return _with_keys(tenant, action)
+
+
+@app.command(sort_key=2, name="list")
+def list_keys(*, tenant: _Tenant, json: Json = False) -> int:
+    """List a tenant's keys without their secrets."""
+
+    async def action(keys: ProviderKeys, routes: list[str]) -> int:
+        stored = await keys.list(tenant, routes)
+        if json:
+            print_document({"object": "list", "data": [_document(key) for key in stored]})
+            return 0
+        for key in stored:
+            shown = f"…{key.last_four}" if key.created_at else "stored under another secret key: store it again"
+            print(f"{key.route:14}  {when(key.created_at) or 'unreadable':16}  {shown}")
+        return 0
+
+    return _with_keys(tenant, action)
+
+
+@app.command(sort_key=3)
+def delete(*, tenant: _Tenant, route: _Route) -> int:
+    """Delete a key, within seconds on every replica."""
+
+    async def action(keys: ProviderKeys, routes: list[str]) -> int:
+        if not await keys.delete(tenant, _known(route, routes)):
+            raise CommandError(f"tenant {tenant} has no stored key of {route}")
+        print(f"deleted the key of {route} of tenant {tenant}")
+        return 0
+
+    return _with_keys(tenant, action)
 
 
 def _read() -> str:
@@ -44,40 +83,16 @@ def _read() -> str:
     return (getpass.getpass("key: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
 
 
-def _set(options: argparse.Namespace, key: str) -> int:
-    async def action(keys: ProviderKeys, routes: list[str]) -> int:
-        try:
-            await keys.set(options.tenant, _known(options.route, routes), key)
-        except GatewayError as error:
-            raise SettingError(error.message) from None
-        print(f"stored the key of {options.route} for tenant {options.tenant}")
-        return 0
-
-    return _with_keys(options.tenant, action)
-
-
-def _list(options: argparse.Namespace) -> int:
-    async def action(keys: ProviderKeys, routes: list[str]) -> int:
-        for key in await keys.list(options.tenant, routes):
-            if key.created_at:
-                created, shown = f"{datetime.fromtimestamp(key.created_at, UTC):%Y-%m-%d %H:%M}", f"…{key.last_four}"
-            else:
-                created, shown = "unreadable", "stored under another secret key: store it again"
-            print(f"{key.route:14}  {created:16}  {shown}")
-        return 0
-
-    return _with_keys(options.tenant, action)
-
-
-def _delete(options: argparse.Namespace) -> int:
-    async def action(keys: ProviderKeys, routes: list[str]) -> int:
-        if await keys.delete(options.tenant, _known(options.route, routes)):
-            print(f"deleted the key of {options.route} of tenant {options.tenant}")
-            return 0
-        print(f"imagegateway: tenant {options.tenant} has no stored key of {options.route}", file=sys.stderr)
-        return 1
-
-    return _with_keys(options.tenant, action)
+def _document(key: ProviderKey) -> dict[str, object]:
+    """Return a key as JSON shows it. A key that is stored under another root secret has its route only."""
+    if not key.created_at:
+        return {"object": "provider_key", "route": key.route}
+    return {
+        "object": "provider_key",
+        "route": key.route,
+        "created_at": key.created_at,
+        "last_four": key.last_four,
+    }
 
 
 def _with_keys(tenant: str, action: Callable[[ProviderKeys, list[str]], Awaitable[int]]) -> int:

@@ -6,16 +6,15 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Final
 
+from cyclopts import App
 from imagegateway.cli.connection import connected
 from imagegateway.keys import provider_keys, webhook_secrets
 from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.reencryption import reencrypt
 from imagegateway.keys.root_secret import PREVIOUS_SETTING, RootSecret
-from imagegateway.platform.logs import printable
+from imagegateway.platform.printable import printable
 
 if TYPE_CHECKING:
-    import argparse
-
     from imagegateway.platform.settings import Settings
     from nats.aio.client import Client
 
@@ -24,18 +23,16 @@ _STORED: Final = (
     ("webhook secrets", webhook_secrets.BUCKET, webhook_secrets.PURPOSE),
 )
 """Values that stay encrypted at rest: name, bucket and purpose."""
+app = App(name="secrets")
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command with its action."""
-    actions = commands.add_parser("secrets", help="rotate the root secret").add_subparsers(
-        required=True, metavar="ACTION"
-    )
-    rotate = actions.add_parser("rotate", help="encrypt all stored values with the current root secret")
-    rotate.set_defaults(run=lambda _: connected(_rotate))
+@app.command
+def rotate() -> int:
+    """Encrypt all stored values with the current root secret."""
+    return connected(rotated)
 
 
-async def _rotate(current: Settings, client: Client) -> int:
+async def rotated(current: Settings, client: Client) -> int:
     """Re-encrypt all stored values. Return 1 if no known root secret decrypts a value, else 0."""
     root = await asyncio.to_thread(RootSecret.load, current, make=False)
     unreadable = 0

@@ -2,61 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import App, Parameter
 from imagegateway.admin.v1 import admin_service_pb2 as pb
 from imagegateway.cli.gateway import connected
 from imagegateway.cli.keys import limits
-from imagegateway.cli.output import print_list, print_object, print_table
-from imagegateway.cli.policy_options import TENANT_FIELDS, add_limits, add_retention, changes
+from imagegateway.cli.messages import print_list, print_object
+from imagegateway.cli.options import Json
+from imagegateway.cli.policy_options import TenantPolicy, changes
+from imagegateway.cli.target import Connection
+from imagegateway.cli.terminal import print_table
 
 if TYPE_CHECKING:
-    import argparse
-
     from imagegateway.admin.v1.tenant_pb2 import Tenant
 
-
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command with its actions."""
-    group = commands.add_parser("tenants", help="set and show limits and retention of tenants")
-    actions = group.add_subparsers(required=True, metavar="ACTION")
-    change = actions.add_parser("set", help="change the limits of a tenant, within seconds on every replica")
-    add_limits(change)
-    add_retention(change)
-    change.set_defaults(run=_set, parser=change)
-    show = actions.add_parser("show", help="show a tenant")
-    show.set_defaults(run=_show)
-    listing = actions.add_parser("list", help="list the tenants that have a key or limits")
-    listing.set_defaults(run=_list)
-    for action in (change, show):
-        action.add_argument("tenant", metavar="NAME", help="the tenant's name")
-    for action in (change, show, listing):
-        action.add_argument("--json", action="store_true", help="print JSON")
+_EXAMPLES = """Examples:
+  imagegateway tenants set acme --budget 100 --budget-period month
+  imagegateway tenants set acme --media-days 30
+  imagegateway tenants show acme --json"""
+app = App(name="tenants", help_epilogue=_EXAMPLES)
+_Name = Annotated[str, Parameter(help="The tenant's name.")]
 
 
-def _set(options: argparse.Namespace) -> int:
-    request = pb.UpdateTenantRequest(name=options.tenant, **changes(options, TENANT_FIELDS))
-    with connected() as gateway:
-        print_object(gateway.call(gateway.admin.UpdateTenant, request), as_json=options.json)
-    return 0
+@app.command(sort_key=1, name="set")
+def set_tenant(
+    name: _Name,
+    /,
+    *,
+    policy: TenantPolicy = TenantPolicy(),
+    json: Json = False,
+    connection: Connection = Connection(),
+) -> None:
+    """Change the limits of a tenant, within seconds on every replica."""
+    request = pb.UpdateTenantRequest(name=name, **changes(policy, "tenants set"))
+    with connected(connection) as gateway:
+        print_object(gateway.call(gateway.admin.UpdateTenant, request), as_json=json)
 
 
-def _show(options: argparse.Namespace) -> int:
-    with connected() as gateway:
-        tenant = gateway.call(gateway.admin.GetTenant, pb.GetTenantRequest(name=options.tenant))
-    print_object(tenant, as_json=options.json)
-    return 0
+@app.command(sort_key=2)
+def show(name: _Name, /, *, json: Json = False, connection: Connection = Connection()) -> None:
+    """Show a tenant."""
+    with connected(connection) as gateway:
+        tenant = gateway.call(gateway.admin.GetTenant, pb.GetTenantRequest(name=name))
+    print_object(tenant, as_json=json)
 
 
-def _list(options: argparse.Namespace) -> int:
-    with connected() as gateway:
+@app.command(sort_key=3, name="list")
+def list_tenants(*, json: Json = False, connection: Connection = Connection()) -> None:
+    """List the tenants that have a key or limits."""
+    with connected(connection) as gateway:
         pages = gateway.pages(gateway.admin.ListTenants, pb.ListTenantsRequest())
         tenants = [tenant for page in pages for tenant in page.data]
-    if options.json:
+    if json:
         print_list(tenants)
     else:
         print_table(("name", "limits", "retention"), map(_row, tenants))
-    return 0
 
 
 def _row(tenant: Tenant) -> tuple[str, ...]:

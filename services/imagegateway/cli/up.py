@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from imagegateway.platform import settings
-from imagegateway.stack.up import StartOptions, up
+from cyclopts import App, Parameter
+from imagegateway.cli.local import settings_here
+from imagegateway.stack.up import StartOptions
+from imagegateway.stack.up import up as run_stack
 
-if TYPE_CHECKING:
-    import argparse
-
-
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    command = commands.add_parser("up", help="start the whole stack on this machine")
-    command.add_argument("--first-image", action="store_true", help="make an image even with IMAGEGATEWAY_NATS_URL")
-    command.add_argument(
-        "--first-key", action="store_true", help="create and print a key even with IMAGEGATEWAY_NATS_URL"
-    )
-    command.set_defaults(run=_up)
+app = App(name="up")
 
 
-def _up(options: argparse.Namespace) -> int:
-    current = settings.current()
-    return up(current, StartOptions.resolve(current, first_image=options.first_image, first_key=options.first_key))
+@app.default
+def up(
+    *,
+    first_image: Annotated[bool, Parameter(help="Make an image even with IMAGEGATEWAY_NATS_URL.")] = False,
+    first_key: Annotated[bool, Parameter(help="Create and print a key even with IMAGEGATEWAY_NATS_URL.")] = False,
+) -> int:
+    """Start the whole stack on this machine. Ctrl-C stops it."""
+    current = settings_here()
+    return run_stack(current, StartOptions.resolve(current, first_image=first_image, first_key=first_key))

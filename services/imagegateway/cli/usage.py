@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
+from cyclopts import App, Group, Parameter
+from cyclopts.validators import mutually_exclusive
 from imagegateway.cli.gateway import connected
-from imagegateway.cli.output import print_json, print_table
+from imagegateway.cli.messages import print_json
+from imagegateway.cli.options import JSON_HELP
+from imagegateway.cli.target import Connection
+from imagegateway.cli.terminal import print_table
 from imagegateway.v1 import usage_service_pb2 as pb
 from imagegateway.v1.rest_edge_pb2_grpc import RestUsageServiceStub
 from imagegateway.v1.usage_service_pb2_grpc import UsageServiceStub
@@ -16,50 +20,50 @@ from imagegateway.v1.usage_service_pb2_grpc import UsageServiceStub
 if TYPE_CHECKING:
     from imagegateway.cli.gateway import Gateway
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_METADATA = "metadata."
+_METADATA: Final = "metadata."
+_EXAMPLES = """Examples:
+  imagegateway usage --group-by model,day
+  imagegateway usage --start 2026-11-01 --end 2026-12-01 --csv > november.csv"""
+app = App(name="usage", help_epilogue=_EXAMPLES)
+_FORMAT: Final = Group(validator=mutually_exclusive)
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    command = commands.add_parser("usage", help="report requests, images and cost of all tenants")
-    command.add_argument("--start", type=_day, help="first day (UTC); default: that of this month")
-    command.add_argument("--end", type=_day, help="day after the last one; default: no end")
-    command.add_argument(
-        "--group-by",
-        default="",
-        metavar="A,B",
-        help="model, provider, key, tenant, day, user, modality, metadata.<name>",
-    )
-    command.add_argument("--tenant", default="", help="only this tenant")
-    form = command.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON")
-    form.add_argument("--csv", action="store_true", help="print CSV")
-    command.set_defaults(run=_usage)
+def _check_day(_type: object, text: str) -> None:
+    """Raise ValueError for a text that is no day."""
+    if text and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError(f"{text!r} is no day such as 2026-11-01")
 
 
-def _day(text: str) -> str:
-    if not _DAY.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2026-11-01")
-    return text
+_Day = Annotated[str, Parameter(validator=_check_day, metavar="DAY")]
 
 
-def _usage(options: argparse.Namespace) -> int:
-    request = pb.GetUsageRequest(
-        start=options.start or "", end=options.end or "", group_by=options.group_by, tenant=options.tenant
-    )
-    with connected() as gateway:
-        if options.csv:
+@app.default
+def usage(
+    *,
+    start: Annotated[_Day, Parameter(help="First day (UTC); default: that of this month.")] = "",
+    end: Annotated[_Day, Parameter(help="Day after the last one; default: no end.")] = "",
+    group_by: Annotated[
+        str,
+        Parameter(help="model, provider, key, tenant, day, user, modality, metadata.<name>", metavar="A,B"),
+    ] = "",
+    tenant: Annotated[str, Parameter(help="Only this tenant.")] = "",
+    json: Annotated[bool, Parameter(help=JSON_HELP, group=_FORMAT)] = False,
+    csv: Annotated[bool, Parameter(help="Print CSV.", group=_FORMAT)] = False,
+    connection: Connection = Connection(),
+) -> None:
+    """Report requests, images and cost of all tenants."""
+    request = pb.GetUsageRequest(start=start, end=end, group_by=group_by, tenant=tenant)
+    with connected(connection) as gateway:
+        if csv:
             get_usage = RestUsageServiceStub(gateway.channel).GetUsage
             for body in gateway.stream(get_usage, request, ("accept", "text/csv")):
                 sys.stdout.write(body.data.decode())
-            return 0
+            return
         report = _whole_report(gateway, request)
-    if options.json:
+    if json:
         print_json(report)
     else:
-        _print(report, [name.strip() for name in options.group_by.split(",") if name.strip()])
-    return 0
+        _print(report, [name.strip() for name in group_by.split(",") if name.strip()])
 
 
 def _whole_report(gateway: Gateway, request: pb.GetUsageRequest) -> pb.GetUsageResponse:

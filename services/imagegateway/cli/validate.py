@@ -5,26 +5,22 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from imagegateway.platform import settings
+from cyclopts import App
+from imagegateway.cli.local import settings_here
 from imagegateway.router.catalog import Catalog
 from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
 
-if TYPE_CHECKING:
-    import argparse
+app = App(name="validate")
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    command = commands.add_parser("validate", help="validate the configuration that `up` writes for Envoy")
-    command.set_defaults(run=_validate)
-
-
-def _validate(_: argparse.Namespace) -> int:
-    Catalog.load(settings.current().source)
+@app.default
+def validate() -> int:
+    """Validate own prices and the configuration that `up` writes for Envoy. Return Envoy's exit status."""
+    current = settings_here()
+    Catalog.load(current.source)
     with tempfile.TemporaryDirectory() as folder:
-        envoy_config.write(settings.current(), Path(folder), inline_routes=True)
+        envoy_config.write(current, Path(folder), inline_routes=True)
         command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]
         return subprocess.run(command, check=False).returncode

@@ -35,6 +35,8 @@ RESULT_TYPES: Final = (*INPUT_TYPES, "image/gif")
 _DECODERS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 _QUALITY: Final = 95
 """Default quality of JPEG and WebP."""
+_PREVIEWS: Final = ((1024, 85), (1024, 70), (768, 70), (512, 70), (256, 60))
+"""Sides in pixels and qualities of previews, the best first."""
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -219,6 +221,23 @@ def downscale(data: bytes, side: int) -> bytes:
     return file.getvalue()
 
 
+def preview(data: bytes, max_bytes: int) -> bytes | None:
+    """Return a provider's image as JPEG of at most `max_bytes`, on white and scaled down, or None if it can't be."""
+    try:
+        pixels = _opaque(_decode(data, inspect(data, "image", RESULT_TYPES)))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  decoders raise nearly every exception for damaged files
+        return None
+    for side, quality in _PREVIEWS:
+        pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
+        file = io.BytesIO()
+        pixels.save(file, "jpeg", quality=quality)
+        if file.tell() <= max_bytes:
+            return file.getvalue()
+    return None
+
+
 def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
     """Return a provider's image as `png`, `jpeg` or `webp`. JPEG gets a white background.
 
@@ -243,13 +262,22 @@ def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
 def _encode(image: Image.Image, output_format: str, compression: int | None) -> bytes:
     # A profile describes the original channels: a profile of inks does not apply to RGB.
     profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
-    pixels = _as_mode(image, "RGBA" if image.has_transparency_data else "RGB")
-    if output_format == "jpeg" and pixels.mode == "RGBA":
-        background = Image.new("RGB", pixels.size, "white")
-        background.paste(pixels, mask=pixels.getchannel("A"))
-        pixels = background
+    if output_format == "jpeg":
+        pixels = _opaque(image)
+    else:
+        pixels = _as_mode(image, "RGBA" if image.has_transparency_data else "RGB")
     # Pillow interprets a JPEG quality of 0 as unset.
     quality = _QUALITY if compression is None else max(compression, 1)
     file = io.BytesIO()
     pixels.save(file, output_format, quality=quality, icc_profile=profile)
     return file.getvalue()
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return an image as RGB on a white background."""
+    if not image.has_transparency_data:
+        return _as_mode(image, "RGB")
+    pixels = _as_mode(image, "RGBA")
+    background = Image.new("RGB", pixels.size, "white")
+    background.paste(pixels, mask=pixels.getchannel("A"))
+    return background

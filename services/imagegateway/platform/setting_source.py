@@ -136,6 +136,22 @@ class Source:
             raise SettingError(f"{PREFIX}{name} must be one of {', '.join(type(default))}, not {text!r}") from None
 
 
+def data_dir(source: Source) -> Path:
+    """Return the data directory of the gateway on this machine."""
+    return Path(source.text("DATA_DIR", ".data")).absolute()
+
+
+def user_config_dir() -> Path:
+    """Return the folder of this user's configuration files, by the XDG Base Directory Specification."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    return Path(home) if home.startswith("/") else Path.home() / ".config"
+
+
+def colors_allowed() -> bool:
+    """Return False if the user declines colours (https://no-color.org) or the terminal shows no colours."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def environment() -> dict[str, str]:
     """Return a copy of the environment for child processes."""
     return dict(os.environ)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import machine, setting_checks, sockets
+from imagegateway.platform import machine, setting_checks, setting_source, sockets
 from imagegateway.platform.hosts import HostPort, is_wildcard, origin
 from imagegateway.platform.logs import LogFormat, LogLevel
 from imagegateway.platform.setting_source import Secret, SettingError, Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_WEBHOOK_PAUSES: Final = 49
 """Most pauses between the attempts of a webhook: a job's record keeps all its attempts."""
@@ -220,6 +222,15 @@ class Settings:
         return origin(self.local_host, self.port)
 
     @property
+    def default_models(self) -> dict[str, str]:
+        """Return the models of requests without `model`, by operation."""
+        return {
+            "generate": self.default_generate_model,
+            "edit": self.default_edit_model,
+            "video": self.default_video_model,
+        }
+
+    @property
     def run_dir(self) -> Path:
         """Rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
@@ -255,7 +266,7 @@ class Settings:
 
 def load(source: Source) -> Settings:
     """Read and check all settings of a source. Raises SettingError naming the wrong setting."""
-    data_dir = Path(source.text("DATA_DIR", ".data")).absolute()
+    data_dir = setting_source.data_dir(source)
     host = source.text("HOST", "127.0.0.1")
     port = source.integer("PORT", 8080, 1, 65535)
     jobs_max_mib = source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24)

@@ -50,6 +50,7 @@ FURTHER: Final[Mapping[str, tuple[str, str]]] = {
     **{name: setting for entry in FAMILIES.values() for name, setting in entry.settings.items()},
     "URL": ("text", "Address of the gateway, for its clients."),
     "KEY": ("secret", "API key, for the gateway's clients."),
+    "BYOK": ("secret", "Own provider keys for the command line, such as `fal=KEY replicate=KEY`."),
 }
 """Settings outside `Settings`: type and meaning. Families or clients of the gateway read them."""
 

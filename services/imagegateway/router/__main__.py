@@ -152,6 +152,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             responses=responses,
             catalog=catalog,
             provider_keys=provider_keys,
+            default_models=current.default_models,
         )
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, server.grpc)
         tenant_keys = ProviderKeyService(keys=provider_keys, routes=catalog.routes_with_keys)

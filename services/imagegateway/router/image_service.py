@@ -37,7 +37,7 @@ _MAX_PAGE: Final = 100
 
 
 class ImageService(pb_grpc.ImageServiceServicer):
-    """Service of images, jobs and the catalog."""
+    """Service of images, jobs and the catalog. `default_models`: ids by operation."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         responses: ResponseBuilder,
         catalog: Catalog,
         provider_keys: ProviderKeys,
+        default_models: Mapping[str, str],
     ) -> None:
         self._planner = planner
         self._images = images
@@ -57,6 +58,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         self._responses = responses
         self._catalog = catalog
         self._provider_keys = provider_keys
+        self._default_models = default_models
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.ImagesResponse:
         call = call_context.current()
@@ -111,8 +113,14 @@ class ImageService(pb_grpc.ImageServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         if request.modality and request.modality not in tuple(Modality):
             raise invalid("modality", "modality must be image or video.")
-        shows = call_context.current().permissions.shows
-        models = describe_models(self._catalog, request.modality, request.provider, self._stored_keys(), shows)
+        models = describe_models(
+            self._catalog,
+            modality=request.modality,
+            provider=request.provider,
+            stored=self._stored_keys(),
+            defaults=self._default_models,
+            shows=call_context.current().permissions.shows,
+        )
         return pb.ListModelsResponse(object="list", data=models)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> model_pb2.Model:
@@ -120,7 +128,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         model = self._catalog.resolve(request.model_id, shows)
         if not shows(model.id):
             raise self._catalog.not_found(request.model_id, shows)
-        return describe_model(self._catalog, model, self._stored_keys())
+        return describe_model(self._catalog, model, self._stored_keys(), self._default_models)
 
     def _stored_keys(self) -> Mapping[str, bytes]:
         return self._provider_keys.of(call_context.current().tenant)

@@ -60,8 +60,11 @@ class JsonDocument:
 
 
 def to_json(message: Message) -> bytes:
-    """Return proto3 JSON with the names of the proto file."""
-    return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True))
+    """Return proto3 JSON with the names of the proto file. An empty list has `data`, which clients of lists read."""
+    values = MessageToDict(message, preserving_proto_field_name=True)
+    if values.get("object") == "list":
+        values.setdefault("data", [])
+    return orjson.dumps(values)
 
 
 def images_to_json(result: ImagesResult) -> JsonDocument:

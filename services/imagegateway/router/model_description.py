@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import calendar
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.money import CURRENCY, NANO
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.catalog import Capability
 from imagegateway.providers.pricing import Order
-from imagegateway.providers.sizes import FixedSizes, SizeRange
+from imagegateway.providers.sizes import AspectRatioSizes, FixedSizes, SizeRange
+from imagegateway.router.validation.appearance_checks import OPENAI_STYLES
 from imagegateway.v1 import model_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import date
 
     from imagegateway.providers.catalog import Model
+    from imagegateway.providers.sizes import Sizes
     from imagegateway.router.catalog import Catalog
+
+_NO_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def describe_models(
-    catalog: Catalog, modality: str, provider: str, stored: Collection[str], shows: Callable[[str], bool]
+    catalog: Catalog,
+    *,
+    modality: str = "",
+    provider: str = "",
+    stored: Collection[str],
+    defaults: Mapping[str, str],
+    shows: Callable[[str], bool],
 ) -> list[pb.Model]:
     """Return the models of a modality and of a family or route, sorted by id. Empty filters match every model.
 
-    `stored`: routes that the tenant has stored a key for. `shows` returns whether the caller may see a model id.
+    `stored`, `defaults`: as for `describe_model`. `shows` returns whether the caller may see a model id.
     """
     return [
-        describe_model(catalog, model, stored)
+        describe_model(catalog, model, stored, defaults)
         for _, model in sorted(catalog.models.items())
         if shows(model.id)
         and (not modality or model.modality == modality)
@@ -36,8 +47,13 @@ def describe_models(
     ]
 
 
-def describe_model(catalog: Catalog, model: Model, stored: Collection[str] = ()) -> pb.Model:
-    """Return the description of a model. `stored`: routes that the tenant has stored a key for."""
+def describe_model(
+    catalog: Catalog, model: Model, stored: Collection[str] = (), defaults: Mapping[str, str] = _NO_DEFAULTS
+) -> pb.Model:
+    """Return the description of a model.
+
+    `stored`: routes that the tenant has stored a key for. `defaults`: default models by operation.
+    """
     available = any(catalog.ready(route, stored) for route in model.routes) and not catalog.is_retired(model)
     return pb.Model(
         id=model.id,
@@ -48,7 +64,8 @@ def describe_model(catalog: Catalog, model: Model, stored: Collection[str] = ())
         modality=model.modality,
         aliases=model.aliases,
         capabilities=sorted(model.capabilities),
-        limits=_limits(model),
+        limits=_limits(model, model.sizes),
+        edit_limits=_limits(model, model.edit_sizes) if model.edit_sizes else None,
         routes=[
             pb.ModelRoute(
                 name=route.name,
@@ -63,7 +80,17 @@ def describe_model(catalog: Catalog, model: Model, stored: Collection[str] = ())
         retired_at=model.retired_at.isoformat() if model.retired_at else None,
         successor=model.successor or None,
         pricing=_pricing(catalog, model, stored),
+        default_for=_operations(catalog, model, stored, defaults),
     )
+
+
+def _operations(
+    catalog: Catalog, model: Model, stored: Collection[str], defaults: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield the operations that a model serves where a request names none."""
+    for operation, name in defaults.items():
+        if catalog.default_or_embedded(catalog.resolve(name), stored) is model:
+            yield operation
 
 
 def _pricing(catalog: Catalog, model: Model, stored: Collection[str]) -> pb.ModelPricing | None:
@@ -84,19 +111,31 @@ def _pricing(catalog: Catalog, model: Model, stored: Collection[str]) -> pb.Mode
     return pb.ModelPricing(currency=CURRENCY, unit=rule.unit, amount=unit_price / NANO, estimate=expected / NANO)
 
 
-def _limits(model: Model) -> pb.ModelLimits:
+def _limits(model: Model, sizes: Sizes) -> pb.ModelLimits:
     limits = pb.ModelLimits(
         max_prompt_length=model.max_prompt_length,
+        prompt_required=model.prompt_required,
         max_n=model.max_n,
         max_input_images=model.max_inputs,
         output_formats=model.output_formats,
         qualities=model.qualities,
+        styles=(*(OPENAI_STYLES if model.supports(Capability.STYLE) else ()), *model.styles),
+        fps=model.fps,
+        default_size="{}x{}".format(*sizes.default),
     )
-    match model.sizes:
-        case FixedSizes(sizes):
-            limits.sizes.extend(f"{width}x{height}" for width, height in sizes)
-        case SizeRange(min_side=low, max_side=high, step=step):
-            limits.min_side, limits.max_side, limits.side_step = low, high, step
+    if model.seconds:
+        limits.min_seconds, limits.max_seconds = model.seconds
+    match sizes:
+        case FixedSizes(sizes=fixed, aspect_ratios=aspect_ratios):
+            limits.sizes.extend(f"{width}x{height}" for width, height in fixed)
+            limits.aspect_ratios.extend(aspect_ratios)
+        case SizeRange():
+            limits.min_side, limits.max_side, limits.side_step = sizes.min_side, sizes.max_side, sizes.step
+            limits.min_pixels = max(sizes.min_pixels, sizes.min_side**2)
+            limits.max_pixels = min(sizes.max_pixels, sizes.max_side**2)
+            limits.max_aspect_ratio = min(sizes.max_ratio, sizes.max_side / sizes.min_side)
+        case AspectRatioSizes(aspect_ratios=aspect_ratios):
+            limits.aspect_ratios.extend(aspect_ratios)
     return limits
 
 

@@ -216,7 +216,13 @@ class ResponseBuilder:
                 job.result_url = data[0].url
         elif record.state == states.FAILED:
             job.error.CopyFrom(job_error(record.failed))
+        job.partial_images.extend(self._partial_image(stored) for stored in record.partial_images)
         return job
+
+    def _partial_image(self, stored: provider.Preview) -> job_pb2.Image:
+        media = stored.media
+        url = self._links.sign(media.key, f"{stored.index}.{signed_links.extension_of(media.media_type)}")
+        return job_pb2.Image(url=url, media_type=media.media_type)
 
     def _image(self, artifact: provider.Artifact, index: int) -> job_pb2.Image:
         media = artifact.media

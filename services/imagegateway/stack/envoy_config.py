@@ -99,6 +99,7 @@ def _values(settings: Settings, folder: Path) -> dict[str, object]:
     return {
         "folder": folder,
         "admin": settings.socket("envoy-admin"),
+        "api": settings.socket("envoy-api"),
         "host": settings.host,
         "port": settings.port,
         "lua": LUA,
@@ -203,7 +204,7 @@ def _allowed_methods() -> list[tuple[str, list[str]]]:
     """Return each public path as a regular expression, with its methods."""
     return [
         (_PARAMETER.sub(lambda found: ".+" if found[1] == _SLASHED else "[^/]+", path), _methods(operations))
-        for path, operations in openapi.describe("", "")["paths"].items()
+        for path, operations in openapi.load()["paths"].items()
     ]
 
 

@@ -23,6 +23,11 @@ class ExampleKey:
     note: str
     """Origin and lifetime of the key."""
 
+    @property
+    def generated(self) -> bool:
+        """Return whether the gateway made the key, so that its secret may be printed."""
+        return self.shown == self.secret
+
 
 async def example_key(settings: Settings, keys: GatewayKeys, *, create: bool) -> ExampleKey | None:
     """Return the key from the settings, else a new key if `create`, else None.

@@ -41,14 +41,20 @@ class Supervisor:
     """Times of each process's crashes, monotonic seconds."""
 
     @classmethod
-    def spawn(cls, run_dir: Path, settings: Mapping[str, str]) -> Supervisor:
-        """Start supervisord with the configuration in `run_dir`; `settings` are environment variables."""
+    def spawn(cls, run_dir: Path, settings: Mapping[str, str], output: int) -> Supervisor:
+        """Start supervisord with the configuration in `run_dir`; `settings` are environment variables.
+
+        `output` is the file descriptor for what all processes write.
+        """
         log = run_dir / "supervisord.log"
         log.unlink(missing_ok=True)
         process = subprocess.Popen(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(run_dir / CONFIG)],
             # Its own session: Ctrl-C reaches this process only, which stops the stack in order.
             start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             preexec_fn=die_with_parent,  # noqa: PLW1509  no threads run yet
             env={**setting_source.environment(), **settings, "PYTHONUNBUFFERED": "1"},
         )

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
-import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.keys.audit_log import AuditLog
@@ -28,10 +24,13 @@ from imagegateway.router.catalog import Catalog
 from imagegateway.stack import preflight
 from imagegateway.stack.config import StackConfig
 from imagegateway.stack.errors import SelfCheckError, StackError
-from imagegateway.stack.example_key import ExampleKey, example_key
+from imagegateway.stack.example_key import example_key
 from imagegateway.stack.first_image import make_first_image
+from imagegateway.stack.local_access import LocalAccess
+from imagegateway.stack.log_relay import LogRelay
 from imagegateway.stack.nats_watch import NatsWatch, restart_nats
 from imagegateway.stack.supervisor import CONFIG, Supervisor
+from imagegateway.stack.welcome import welcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,8 +60,6 @@ def up(settings: Settings, options: StartOptions) -> int:
     """Run the stack until SIGINT or SIGTERM. Return the exit status. Raises StackError and SettingError."""
     logs.configure(settings, "up")
     gc.freeze()  # as in the other processes: imported objects live until the end
-    # The child processes open our output again: in a file, neither may overwrite the other.
-    fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     Catalog.load(settings.source)  # own prices that can't be read stop the start here, and not each router
     preflight.make_private(settings.data_dir)
     with preflight.lock(settings):
@@ -70,17 +67,22 @@ def up(settings: Settings, options: StartOptions) -> int:
         with preflight.socket_folder(settings):
             config = StackConfig.create(settings)
             config.write()
+            relay = LogRelay(settings)
+            logs.configure(settings, "up", relay)
             signals = _record_signals()
             nats_log = config.run_dir / "nats.log"
             nats_watch = NatsWatch(nats_log, settings.data_dir, lambda: restart_nats(config.run_dir / CONFIG))
-            supervisor = Supervisor.spawn(
-                config.run_dir,
-                {"IMAGEGATEWAY_DATA_DIR": str(settings.data_dir), "IMAGEGATEWAY_LOG_FORMAT": _log_format(settings)},
-            )
+            environment = {"IMAGEGATEWAY_DATA_DIR": str(settings.data_dir), "IMAGEGATEWAY_LOG_FORMAT": LogFormat.JSON}
+            supervisor = Supervisor.spawn(config.run_dir, environment, relay.write_end)
+            relay.start()
             try:
-                return asyncio.run(_Run(settings, options, supervisor, nats_watch, signals).serve())
+                return asyncio.run(_Run(settings, options, supervisor, nats_watch, relay, signals).serve())
+            except Exception:
+                relay.reveal()
+                raise
             finally:
                 supervisor.stop()
+                relay.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class _Run:
     options: StartOptions
     supervisor: Supervisor
     nats_watch: NatsWatch
+    relay: LogRelay
     signals: list[int]
     """Received signals; the stack stops at the first."""
 
@@ -115,8 +118,10 @@ class _Run:
                     return 0
                 if key is None:
                     await keys.delete_session_keys()
+            if self.options.first_key:
+                LocalAccess(self.settings.local_url, await keys.create_session_key()).save(self.settings.data_dir)
             seconds = time.monotonic() - began
-            print("\n" + _welcome(self.settings, key, image, seconds) + "\n", flush=True)
+            self.relay.announce("\n" + welcome(self.settings.local_url, key, image, seconds) + "\n")
             while not self.signals:
                 await asyncio.sleep(_WATCH_SECONDS)
                 self.supervisor.check()
@@ -124,11 +129,12 @@ class _Run:
             with contextlib.suppress(Exception):
                 await keys.delete_session_keys()
         finally:
+            LocalAccess.remove(self.settings.data_dir)
             # Without its server, the client raises, even CancelledError: do not mask the error that ended the stack.
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await client.close()
             await cancel_others()  # a client that reconnects may swallow a cancellation
-        print("\nimagegateway: stopping", flush=True)
+        self.relay.announce("\nimagegateway: stopping")
         return 0
 
     async def _until_ready(self, began: float) -> bool:
@@ -174,39 +180,9 @@ def _ready(settings: Settings) -> bool:
         return False
 
 
-def _welcome(settings: Settings, key: ExampleKey | None, image: Path | None, seconds: float) -> str:
-    url = settings.local_url
-    lines = [f"imagegateway is ready after {seconds:.1f} s at {url} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)", ""]
-    if image:
-        lines.append(f"  first image  {image}")
-    lines.append(f"  web page     {url}/")
-    if key:
-        lines += [f"  key          {key.shown}", f"               ({key.note})"]
-    else:
-        lines.append("  keys         create one with `imagegateway keys create --tenant NAME`")
-    shown = key.shown if key else "KEY"
-    lines += [
-        "",
-        "Try it:",
-        "",
-        f'  curl -s {url}/v1/images/generations -H "Authorization: Bearer {shown}" \\',
-        "    -H 'Content-Type: application/json' \\",
-        """    -d '{"model": "local/sketch", "prompt": "a lighthouse at dusk", "size": "1024x1024"}'""",
-        "",
-        "Ctrl-C stops everything.",
-    ]
-    return "\n".join(lines)
-
-
 def _record_signals() -> list[int]:
     """Return a list to which SIGINT and SIGTERM are added when received."""
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: received.append(number))
     return received
-
-
-def _log_format(settings: Settings) -> str:
-    if settings.log_format is not LogFormat.AUTO:
-        return settings.log_format
-    return LogFormat.PRETTY if sys.stdout.isatty() else LogFormat.JSON

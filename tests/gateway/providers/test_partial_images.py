@@ -15,6 +15,7 @@ from openai import OpenAI
 from tests.emulators.openai import HELD_SECONDS
 from tests.gateway import rest
 from tests.gateway.inputs import FORM, file_part, form
+from tests.gateway.jobs.calls import ASYNC
 from tests.gateway.jobs.sse import open_stream
 from tests.gateway.providers.asking import INPUT, edit, path, request
 
@@ -130,6 +131,21 @@ def test_subscribers_of_the_job_receive_the_preview(caller: Caller, emulator: op
                     assert found.status == "running"
                     emulator.hold.set()
     assert names == ["job.progress", "job.completed"]
+
+
+def test_running_job_shows_its_partial_images_as_links(caller: Caller, emulator: openai.OpenAI) -> None:
+    assert emulator.hold
+    answer = caller.ask("POST", rest.GENERATIONS, request(_MODEL, partial_images=2), ASYNC)
+    assert answer.json().get("warnings", []) == []
+    shown: list[list[dict[str, Any]]] = []
+    with open_stream(caller, answer.json()["id"], after=0) as events:
+        for found in events:
+            shown.append(found.data.get("partial_images", []))
+            if len(shown[-1]) == 1:
+                assert caller.fetch(shown[-1][0]["url"])
+                emulator.hold.set()
+    assert [len(images) for images in shown if images][:1] == [1]
+    assert shown[-1] == [], "the ended job has its result instead"
 
 
 def test_call_whose_connection_breaks_after_a_preview_is_not_repeated(

@@ -44,36 +44,59 @@ class CreateKeyRequest(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """Tenant: one line of 1 to 100 printable characters."""
+    """Tenant that owns the key's jobs, media and secrets: one line of 1 to 100
+    printable characters.
+    """
     name: _builtins.str
-    """A note for people: one line of at most 200 printable characters."""
+    """Note for people: one line of at most 200 printable characters. Default:
+    none.
+    """
     requests_per_minute: _builtins.int
-    """Calls that make jobs, per minute: 1 to 1000000."""
+    """Limit of calls that make jobs per minute, 1 to 1000000. Default: no limit."""
     images_per_minute: _builtins.int
-    """Images and videos, per minute: 1 to 1000000."""
+    """Limit of requested images and videos per minute, 1 to 1000000. Default: no
+    limit.
+    """
     concurrent_jobs: _builtins.int
-    """Jobs at the providers at once: 1 to 1000000."""
+    """Limit of jobs at the providers at once, 1 to 1000000. Further jobs wait in
+    the queue. Default: no limit.
+    """
     budget: _builtins.float
-    """Budget in US dollars, 0 to 1000000000. 0 allows free models only."""
+    """Budget of a period in US dollars, 0 to 1000000000. 0 allows free models
+    only. Default: no limit.
+    """
     budget_period: _builtins.str
-    """Period of the budget: `day`, `month` or `total`; default `month`."""
+    """Period of the budget: `day`, `month` (of the calendar, in UTC) or `total`.
+    Default: `month`.
+    """
     prefer: _builtins.str
-    """Default header `Prefer` of calls that state none, such as `wait=120`."""
+    """Default header `Prefer` of calls that state none, such as `wait=120`.
+    Default: none.
+    """
     response_format: _builtins.str
-    """Default response format: `url` or `b64_json`."""
+    """Default response format: `url` or `b64_json`. Default: as in
+    `imagegateway.v1.GenerateRequest`.
+    """
     expires_at: _builtins.int
-    """Time in Unix seconds from which the key is refused, in the future."""
+    """Time in Unix seconds from which the key is refused, in the future and
+    before the year 2106. Default: never.
+    """
     expires: _builtins.str
     """The same as a duration from now (`30s`, `15m`, `24h`, `30d`) or as a date
     (`2027-01-01`: 00:00 UTC of that day). Excludes `expires_at`.
     """
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Scopes; default: all but `admin`."""
+        """Scopes: `generate`, `edit` and `video` make such jobs; `read` reads jobs,
+        media, models and usage; `admin` administers the gateway and sees all
+        usage. Default: all but `admin`.
+        """
 
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Patterns of the models that the key may use, at most 100; default `*`."""
+        """Patterns of the models that the key may use, 1 to 100, such as `openai/*`.
+        Default: `*`, all models.
+        """
 
     def __init__(
         self,
@@ -146,13 +169,13 @@ class ListKeysRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """Only keys of this tenant."""
+    """Only keys of this tenant. Default: all."""
     revoked: _builtins.bool
-    """Revoked keys, too."""
+    """True: revoked keys, too. Default: false."""
     page_size: _builtins.int
-    """Keys per page: 1 to 1000, default 1000."""
+    """Keys per page, 1 to 1000; larger values count as 1000. Default: 1000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before."""
+    """`next_page_token` of the page before, unchanged. Default: the first page."""
     def __init__(
         self,
         *,
@@ -181,10 +204,10 @@ class ListKeysResponse(_message.Message):
     object: _builtins.str
     """Constant `list`."""
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last page."""
+    """Token of the next page; empty or absent on the last page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_key_pb2.Key]:
-        """Keys."""
+        """Keys, oldest first."""
 
     def __init__(
         self,
@@ -209,7 +232,7 @@ class GetKeyRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the key."""
+    """Id of the key: 12 hex digits."""
     def __init__(
         self,
         *,
@@ -227,9 +250,9 @@ Global___GetKeyRequest: _TypeAlias = GetKeyRequest  # noqa: Y015
 class UpdateKeyRequest(_message.Message):
     """Request to change a key.
 
-    Only given fields change. A field that `update_mask` names and that is not set
-    returns to its default: no limit, no expiry, scopes and models as of a new
-    key. Over REST, `null` does this, and `update_mask` is no field.
+    Only given fields change. A field that `update_mask` names and that is not
+    set returns to its default. Over REST, `null` does this, and `update_mask` is
+    no field.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -249,34 +272,34 @@ class UpdateKeyRequest(_message.Message):
     EXPIRES_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the key."""
+    """Id of the key: 12 hex digits."""
     name: _builtins.str
-    """As in CreateKeyRequest, as all further fields."""
+    """As in CreateKeyRequest."""
     requests_per_minute: _builtins.int
-    """Calls that make jobs, per minute."""
+    """As in CreateKeyRequest."""
     images_per_minute: _builtins.int
-    """Images and videos, per minute."""
+    """As in CreateKeyRequest."""
     concurrent_jobs: _builtins.int
-    """Jobs at the providers at once."""
+    """As in CreateKeyRequest."""
     budget: _builtins.float
-    """Budget in US dollars."""
+    """As in CreateKeyRequest."""
     budget_period: _builtins.str
-    """Period of the budget."""
+    """As in CreateKeyRequest."""
     prefer: _builtins.str
-    """Default header `Prefer`."""
+    """As in CreateKeyRequest."""
     response_format: _builtins.str
-    """Default response format."""
+    """As in CreateKeyRequest."""
     expires_at: _builtins.int
-    """Time in Unix seconds from which the key is refused."""
+    """As in CreateKeyRequest."""
     expires: _builtins.str
-    """The same as a duration from now or as a date."""
+    """As in CreateKeyRequest."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Scopes."""
+        """As in CreateKeyRequest."""
 
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Patterns of models."""
+        """As in CreateKeyRequest."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
@@ -356,10 +379,10 @@ class RotateKeyRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     OVERLAP_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the key."""
+    """Id of the key: 12 hex digits."""
     overlap: _builtins.str
     """Time for which the previous secret stays valid, at most 90 days: `30s`,
-    `15m`, `24h`, `7d`; `0s` ends it at once. Default `24h`.
+    `15m`, `24h`, `7d`; `0s` ends it at once. Default: `24h`.
     """
     def __init__(
         self,
@@ -383,7 +406,7 @@ class RevokeKeyRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the key."""
+    """Id of the key: 12 hex digits."""
     def __init__(
         self,
         *,
@@ -406,9 +429,9 @@ class ListTenantsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Tenants per page: 1 to 1000, default 1000."""
+    """Tenants per page, 1 to 1000; larger values count as 1000. Default: 1000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before."""
+    """`next_page_token` of the page before, unchanged. Default: the first page."""
     def __init__(
         self,
         *,
@@ -435,10 +458,10 @@ class ListTenantsResponse(_message.Message):
     object: _builtins.str
     """Constant `list`."""
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last page."""
+    """Token of the next page; empty or absent on the last page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_tenant_pb2.Tenant]:
-        """Tenants."""
+        """Tenants, by name."""
 
     def __init__(
         self,
@@ -463,7 +486,7 @@ class GetTenantRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the tenant."""
+    """Name of the tenant: one line of 1 to 100 printable characters."""
     def __init__(
         self,
         *,
@@ -498,21 +521,35 @@ class UpdateTenantRequest(_message.Message):
     name: _builtins.str
     """Name of the tenant: one line of 1 to 100 printable characters."""
     requests_per_minute: _builtins.int
-    """Calls that make jobs, per minute."""
+    """Limit of calls that make jobs per minute, for all keys of the tenant
+    together, 1 to 1000000. Default: no limit.
+    """
     images_per_minute: _builtins.int
-    """Images and videos, per minute."""
+    """Limit of requested images and videos per minute, for all keys of the tenant
+    together, 1 to 1000000. Default: no limit.
+    """
     concurrent_jobs: _builtins.int
-    """Jobs at the providers at once."""
+    """Limit of jobs at the providers at once, for all keys of the tenant
+    together, 1 to 1000000. Default: no limit.
+    """
     budget: _builtins.float
-    """Budget in US dollars."""
+    """Budget of a period in US dollars, for all keys of the tenant together, 0 to
+    1000000000. Default: no limit.
+    """
     budget_period: _builtins.str
-    """Period of the budget."""
+    """As in CreateKeyRequest."""
     media_days: _builtins.int
-    """Days for which media are kept; default: the gateway's setting."""
+    """Days after the end of a job until its media are deleted, 1 to 3660.
+    Default: the setting IMAGEGATEWAY_MEDIA_DAYS.
+    """
     record_days: _builtins.int
-    """Days for which records of jobs are kept; default: the gateway's setting."""
+    """Days after the end of a job until its record is deleted, 1 to 3660.
+    Default: the setting IMAGEGATEWAY_RECORD_DAYS.
+    """
     usage_days: _builtins.int
-    """Days for which usage is kept; default: the gateway's setting."""
+    """Days until usage is deleted, 1 to 3660. Default: the setting
+    IMAGEGATEWAY_USAGE_DAYS.
+    """
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields to change; without it, the fields that are set."""
@@ -599,7 +636,7 @@ class ListProvidersResponse(_message.Message):
     """Constant `list`."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_provider_pb2.Provider]:
-        """Routes."""
+        """Routes, by name."""
 
     def __init__(
         self,
@@ -627,17 +664,19 @@ class ListJobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """Only jobs of this tenant."""
+    """Only jobs of this tenant. Default: all."""
     status: _builtins.str
     """Only jobs in this status: `queued`, `running`, `completed`, `failed` or
-    `cancelled`.
+    `cancelled`. Default: all.
     """
     model: _builtins.str
-    """Only jobs of this model."""
+    """Only jobs of this model, an id or alias. Default: all. Unknown:
+    MODEL_NOT_FOUND.
+    """
     page_size: _builtins.int
-    """Jobs per page: 1 to 100, default 20."""
+    """Jobs per page, 1 to 100; larger values count as 100. Default: 20."""
     page_token: _builtins.str
-    """`next_page_token` of the page before."""
+    """`next_page_token` of the page before, unchanged. Default: the first page."""
     def __init__(
         self,
         *,
@@ -667,10 +706,10 @@ class ListJobsResponse(_message.Message):
     object: _builtins.str
     """Constant `list`."""
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last page."""
+    """Token of the next page; empty or absent on the last page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_tenant_job_pb2.TenantJob]:
-        """Jobs."""
+        """Jobs, newest first."""
 
     def __init__(
         self,
@@ -699,15 +738,17 @@ class ListAuditEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """Only events about this tenant or by its keys."""
+    """Only events about this tenant or by its keys. Default: all."""
     key_id: _builtins.str
-    """Only events by the key with this id or about it."""
+    """Only events by the key with this id or about it. Default: all."""
     method: _builtins.str
-    """Only events of this method, such as `CreateKey`."""
+    """Only events of this method, such as `CreateKey`. Default: all."""
     page_size: _builtins.int
-    """Events per page: 1 to 100, default 50. A page may hold fewer."""
+    """Events per page, 1 to 100; larger values count as 100. Default: 50. A page
+    may hold fewer.
+    """
     page_token: _builtins.str
-    """`next_page_token` of the page before."""
+    """`next_page_token` of the page before, unchanged. Default: the first page."""
     def __init__(
         self,
         *,
@@ -737,10 +778,10 @@ class ListAuditEventsResponse(_message.Message):
     object: _builtins.str
     """Constant `list`."""
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last page."""
+    """Token of the next page; empty or absent on the last page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_audit_event_pb2.AuditEvent]:
-        """Events."""
+        """Events, newest first."""
 
     def __init__(
         self,

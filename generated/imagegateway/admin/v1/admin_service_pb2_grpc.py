@@ -110,50 +110,55 @@ class AdminServiceServicer:
     """
 
     def CreateKey(self, request, context):
-        """Create a key. The response is the only one that holds its secret.
+        """Create a key. The response alone holds its secret; the response of a
+        rotation holds the new one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """List keys without their secrets, oldest first.
+        """List keys, oldest first. The list holds no secrets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetKey(self, request, context):
-        """Return a key without its secret. An unknown id is NOT_FOUND.
+        """Return a key. The response holds no secret. An unknown id is NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateKey(self, request, context):
-        """Change a key's policy, in force on every replica within 2 seconds.
+        """Change the policy of a key. The change is in force on every replica within
+        2 seconds.
+
+        Only given fields change. Over REST, `null` returns a field to its default.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Replace a key's secret. The previous secret stays valid for the overlap.
+        """Replace the secret of a key. The previous secret stays valid for the
+        overlap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeKey(self, request, context):
-        """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-        valid again. Idempotent.
+        """Revoke a key. Every replica refuses the key within 2 seconds. A revoked key
+        never becomes valid again. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTenants(self, request, context):
-        """List the tenants that have a key or a policy, by name.
+        """List tenants by name. A tenant exists by a key or by a policy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,29 +172,32 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTenant(self, request, context):
-        """Change the policy of a tenant, which may be a new one.
+        """Change the policy of a tenant. The tenant may be a new one.
+
+        Only given fields change. Over REST, `null` returns a field to its default.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProviders(self, request, context):
-        """Return the state of each provider route, as the replica that answers sees it.
+        """List provider routes with their health, as the replica that responds sees
+        them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """List the jobs of all tenants, newest first, without prompts, media, webhooks
-        and metadata.
+        """List the jobs of all tenants, newest first. The list holds no prompts,
+        media, webhooks and metadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """List audit events, newest first.
+        """List audit events, newest first. Each administrative call is an event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

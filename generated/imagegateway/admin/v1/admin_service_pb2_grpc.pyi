@@ -40,33 +40,46 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateKeyRequest, _key_pb2.Key]
-    """Create a key. The response is the only one that holds its secret."""
+    """Create a key. The response alone holds its secret; the response of a
+    rotation holds the new one.
+    """
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListKeysRequest, _admin_service_pb2.ListKeysResponse]
-    """List keys without their secrets, oldest first."""
+    """List keys, oldest first. The list holds no secrets."""
     GetKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetKeyRequest, _key_pb2.Key]
-    """Return a key without its secret. An unknown id is NOT_FOUND."""
+    """Return a key. The response holds no secret. An unknown id is NOT_FOUND."""
     UpdateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateKeyRequest, _key_pb2.Key]
-    """Change a key's policy, in force on every replica within 2 seconds."""
+    """Change the policy of a key. The change is in force on every replica within
+    2 seconds.
+
+    Only given fields change. Over REST, `null` returns a field to its default.
+    """
     RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _key_pb2.Key]
-    """Replace a key's secret. The previous secret stays valid for the overlap."""
+    """Replace the secret of a key. The previous secret stays valid for the
+    overlap.
+    """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _key_pb2.Key]
-    """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-    valid again. Idempotent.
+    """Revoke a key. Every replica refuses the key within 2 seconds. A revoked key
+    never becomes valid again. Idempotent.
     """
     ListTenants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]
-    """List the tenants that have a key or a policy, by name."""
+    """List tenants by name. A tenant exists by a key or by a policy."""
     GetTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _tenant_pb2.Tenant]
     """Return a tenant. A name without a key and without a policy is NOT_FOUND."""
     UpdateTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _tenant_pb2.Tenant]
-    """Change the policy of a tenant, which may be a new one."""
+    """Change the policy of a tenant. The tenant may be a new one.
+
+    Only given fields change. Over REST, `null` returns a field to its default.
+    """
     ListProviders: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListProvidersRequest, _admin_service_pb2.ListProvidersResponse]
-    """Return the state of each provider route, as the replica that answers sees it."""
+    """List provider routes with their health, as the replica that responds sees
+    them.
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListJobsRequest, _admin_service_pb2.ListJobsResponse]
-    """List the jobs of all tenants, newest first, without prompts, media, webhooks
-    and metadata.
+    """List the jobs of all tenants, newest first. The list holds no prompts,
+    media, webhooks and metadata.
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEventsRequest, _admin_service_pb2.ListAuditEventsResponse]
-    """List audit events, newest first."""
+    """List audit events, newest first. Each administrative call is an event."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -78,33 +91,46 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
-    """Create a key. The response is the only one that holds its secret."""
+    """Create a key. The response alone holds its secret; the response of a
+    rotation holds the new one.
+    """
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListKeysRequest, _admin_service_pb2.ListKeysResponse]  # type: ignore[assignment]
-    """List keys without their secrets, oldest first."""
+    """List keys, oldest first. The list holds no secrets."""
     GetKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
-    """Return a key without its secret. An unknown id is NOT_FOUND."""
+    """Return a key. The response holds no secret. An unknown id is NOT_FOUND."""
     UpdateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
-    """Change a key's policy, in force on every replica within 2 seconds."""
+    """Change the policy of a key. The change is in force on every replica within
+    2 seconds.
+
+    Only given fields change. Over REST, `null` returns a field to its default.
+    """
     RotateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
-    """Replace a key's secret. The previous secret stays valid for the overlap."""
+    """Replace the secret of a key. The previous secret stays valid for the
+    overlap.
+    """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
-    """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-    valid again. Idempotent.
+    """Revoke a key. Every replica refuses the key within 2 seconds. A revoked key
+    never becomes valid again. Idempotent.
     """
     ListTenants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
-    """List the tenants that have a key or a policy, by name."""
+    """List tenants by name. A tenant exists by a key or by a policy."""
     GetTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
     """Return a tenant. A name without a key and without a policy is NOT_FOUND."""
     UpdateTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
-    """Change the policy of a tenant, which may be a new one."""
+    """Change the policy of a tenant. The tenant may be a new one.
+
+    Only given fields change. Over REST, `null` returns a field to its default.
+    """
     ListProviders: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListProvidersRequest, _admin_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
-    """Return the state of each provider route, as the replica that answers sees it."""
+    """List provider routes with their health, as the replica that responds sees
+    them.
+    """
     ListJobs: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListJobsRequest, _admin_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """List the jobs of all tenants, newest first, without prompts, media, webhooks
-    and metadata.
+    """List the jobs of all tenants, newest first. The list holds no prompts,
+    media, webhooks and metadata.
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEventsRequest, _admin_service_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
-    """List audit events, newest first."""
+    """List audit events, newest first. Each administrative call is an event."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of the gateway, for keys with the scope `admin`. Other keys get
@@ -119,7 +145,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.CreateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
-        """Create a key. The response is the only one that holds its secret."""
+        """Create a key. The response alone holds its secret; the response of a
+        rotation holds the new one.
+        """
 
     @_abc_1.abstractmethod
     def ListKeys(
@@ -127,7 +155,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListKeysResponse, _abc.Awaitable[_admin_service_pb2.ListKeysResponse]]:
-        """List keys without their secrets, oldest first."""
+        """List keys, oldest first. The list holds no secrets."""
 
     @_abc_1.abstractmethod
     def GetKey(
@@ -135,7 +163,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.GetKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
-        """Return a key without its secret. An unknown id is NOT_FOUND."""
+        """Return a key. The response holds no secret. An unknown id is NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def UpdateKey(
@@ -143,7 +171,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.UpdateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
-        """Change a key's policy, in force on every replica within 2 seconds."""
+        """Change the policy of a key. The change is in force on every replica within
+        2 seconds.
+
+        Only given fields change. Over REST, `null` returns a field to its default.
+        """
 
     @_abc_1.abstractmethod
     def RotateKey(
@@ -151,7 +183,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RotateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
-        """Replace a key's secret. The previous secret stays valid for the overlap."""
+        """Replace the secret of a key. The previous secret stays valid for the
+        overlap.
+        """
 
     @_abc_1.abstractmethod
     def RevokeKey(
@@ -159,8 +193,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RevokeKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
-        """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-        valid again. Idempotent.
+        """Revoke a key. Every replica refuses the key within 2 seconds. A revoked key
+        never becomes valid again. Idempotent.
         """
 
     @_abc_1.abstractmethod
@@ -169,7 +203,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListTenantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListTenantsResponse, _abc.Awaitable[_admin_service_pb2.ListTenantsResponse]]:
-        """List the tenants that have a key or a policy, by name."""
+        """List tenants by name. A tenant exists by a key or by a policy."""
 
     @_abc_1.abstractmethod
     def GetTenant(
@@ -185,7 +219,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.UpdateTenantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
-        """Change the policy of a tenant, which may be a new one."""
+        """Change the policy of a tenant. The tenant may be a new one.
+
+        Only given fields change. Over REST, `null` returns a field to its default.
+        """
 
     @_abc_1.abstractmethod
     def ListProviders(
@@ -193,7 +230,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListProvidersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListProvidersResponse, _abc.Awaitable[_admin_service_pb2.ListProvidersResponse]]:
-        """Return the state of each provider route, as the replica that answers sees it."""
+        """List provider routes with their health, as the replica that responds sees
+        them.
+        """
 
     @_abc_1.abstractmethod
     def ListJobs(
@@ -201,8 +240,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListJobsResponse, _abc.Awaitable[_admin_service_pb2.ListJobsResponse]]:
-        """List the jobs of all tenants, newest first, without prompts, media, webhooks
-        and metadata.
+        """List the jobs of all tenants, newest first. The list holds no prompts,
+        media, webhooks and metadata.
         """
 
     @_abc_1.abstractmethod
@@ -211,6 +250,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListAuditEventsResponse, _abc.Awaitable[_admin_service_pb2.ListAuditEventsResponse]]:
-        """List audit events, newest first."""
+        """List audit events, newest first. Each administrative call is an event."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

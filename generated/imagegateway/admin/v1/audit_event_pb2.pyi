@@ -77,12 +77,12 @@ class AuditEvent(_message.Message):
     error: _builtins.str
     """Code of a failure, a value of ErrorReason in lower case."""
     request_id: _builtins.str
-    """Id of the request."""
+    """Id of the request, as in the logs."""
     address: _builtins.str
     """Address of the client; `local` for a command on the gateway's machine."""
     @_builtins.property
     def actor(self) -> Global___AuditActor:
-        """Originator."""
+        """Originator of the call."""
 
     @_builtins.property
     def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -129,7 +129,7 @@ class AuditActor(_message.Message):
     `gateway` (the start of a process).
     """
     id: _builtins.str
-    """Id of the key, or of the gateway."""
+    """Id of the key or of the gateway, by `type`."""
     tenant: _builtins.str
     """Tenant of the key."""
     name: _builtins.str

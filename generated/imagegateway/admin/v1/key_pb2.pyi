@@ -52,15 +52,15 @@ class Key(_message.Message):
     tenant: _builtins.str
     """Tenant that owns the key's jobs, media and secrets."""
     name: _builtins.str
-    """A note for people."""
+    """Note for people."""
     key: _builtins.str
     """Secret, in the responses of CreateKey and RotateKey only."""
     requests_per_minute: _builtins.int
-    """Calls that make jobs, per minute."""
+    """Limit of calls that make jobs per minute."""
     images_per_minute: _builtins.int
-    """Images and videos, per minute."""
+    """Limit of requested images and videos per minute."""
     concurrent_jobs: _builtins.int
-    """Jobs at the providers at once."""
+    """Limit of jobs at the providers at once."""
     budget: _builtins.float
     """Budget of a period in US dollars."""
     budget_period: _builtins.str
@@ -68,7 +68,7 @@ class Key(_message.Message):
     spent: _builtins.float
     """US dollars spent in the present period; absent without a budget."""
     prefer: _builtins.str
-    """Default header `Prefer`."""
+    """Default header `Prefer` of calls that state none."""
     response_format: _builtins.str
     """Default response format: `url` or `b64_json`."""
     created_at: _builtins.int

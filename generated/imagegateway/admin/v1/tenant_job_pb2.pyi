@@ -42,7 +42,7 @@ class TenantJob(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Job id."""
+    """Job id: `job_` and 26 characters."""
     object: _builtins.str
     """Constant `job`."""
     tenant: _builtins.str
@@ -50,25 +50,25 @@ class TenantJob(_message.Message):
     key_id: _builtins.str
     """Id of the key that made the job."""
     type: _builtins.str
-    """Type."""
+    """Type: `image.generation`, `image.edit` or `video.generation`."""
     modality: _builtins.str
-    """Modality."""
+    """Modality: `image` or `video`."""
     status: _builtins.str
-    """Status."""
+    """Status: `queued`, `running`, `completed`, `failed` or `cancelled`."""
     model: _builtins.str
-    """Model id."""
+    """Model id, aliases resolved."""
     provider: _builtins.str
-    """Provider route."""
+    """Provider route that serves the job."""
     created_at: _builtins.int
     """Time of acceptance in Unix seconds."""
     started_at: _builtins.int
-    """Time of the first provider call."""
+    """Time of the first provider call in Unix seconds."""
     completed_at: _builtins.int
-    """Time of the terminal status."""
+    """Time of the terminal status in Unix seconds."""
     updated_at: _builtins.int
-    """Time of the last change."""
+    """Time of the last change in Unix seconds."""
     progress: _builtins.int
-    """Progress in percent, if the provider reports one."""
+    """Progress in percent, 0 to 100, if the provider reports one."""
     request_id: _builtins.str
     """Id of the request that made the job."""
     @_builtins.property

@@ -38,13 +38,13 @@ class Tenant(_message.Message):
     object: _builtins.str
     """Constant `tenant`."""
     name: _builtins.str
-    """Name."""
+    """Name of the tenant."""
     requests_per_minute: _builtins.int
-    """Calls that make jobs, per minute."""
+    """Limit of calls that make jobs per minute."""
     images_per_minute: _builtins.int
-    """Images and videos, per minute."""
+    """Limit of requested images and videos per minute."""
     concurrent_jobs: _builtins.int
-    """Jobs at the providers at once."""
+    """Limit of jobs at the providers at once."""
     budget: _builtins.float
     """Budget of a period in US dollars."""
     budget_period: _builtins.str
@@ -52,11 +52,15 @@ class Tenant(_message.Message):
     spent: _builtins.float
     """US dollars spent in the present period; absent without a budget."""
     media_days: _builtins.int
-    """Days for which media are kept."""
+    """Days after the end of a job until its media are deleted; absent: the
+    gateway's setting.
+    """
     record_days: _builtins.int
-    """Days for which records of jobs are kept."""
+    """Days after the end of a job until its record is deleted; absent: the
+    gateway's setting.
+    """
     usage_days: _builtins.int
-    """Days for which usage is kept."""
+    """Days until usage is deleted; absent: the gateway's setting."""
     def __init__(
         self,
         *,

@@ -49,17 +49,21 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
     started = time.perf_counter()
     request[REQUEST_ID] = ids.request_id(request.headers.get("x-request-id", ""))
     with bound_contextvars(request_id=request[REQUEST_ID]):
-        status, response = await _respond(request, handler)
-        if request.path not in QUIET:
-            log = _log.error if status >= 500 else _log.info
-            log(
-                "request_finished",
-                method=request.method,
-                path=request.path,
-                status=status,
-                bytes=request.get(SENT, response.content_length or 0),
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
-            )
+        status, size = 499, 0  # without a response, the caller went away
+        try:
+            status, response = await _respond(request, handler)
+            size = response.content_length or 0
+        finally:
+            if request.path not in QUIET:
+                log = _log.error if status >= 500 else _log.info
+                log(
+                    "request_finished",
+                    method=request.method,
+                    path=request.path,
+                    status=status,
+                    bytes=request.get(SENT, size),
+                    duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                )
     return response
 
 

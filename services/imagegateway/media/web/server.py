@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+from imagegateway.mcp import endpoint
 from imagegateway.media.sweeper import sweep_forever
 from imagegateway.media.web import openapi
 from imagegateway.media.web.downloads import PATH, Downloads
 from imagegateway.media.web.health import Health
-from imagegateway.media.web.pages import home
+from imagegateway.media.web.pages import ASSETS, Page
 from imagegateway.media.web.responses import add_headers, outermost
 from imagegateway.platform.http_server import listening
 from imagegateway.platform.supervision import Supervisor
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from imagegateway.mcp.content import Preview
     from imagegateway.media.signed_links import LinkSigner
     from imagegateway.media.store import MediaStore
     from imagegateway.platform.settings import Settings
@@ -34,10 +35,11 @@ def application(
 ) -> web.Application:
     """Return the application with all routes. `clock` returns Unix seconds, as that of `links`."""
     health = Health(store, {name: settings.socket(name) for name in _routers(settings)})
-    description = openapi.describe(settings.public_url, version("imagegateway"))
+    page = Page(settings.public_url)
+    description = openapi.describe(settings.public_url, administration=settings.admin_listen is None)
 
     async def describe(_request: web.Request) -> web.Response:
-        return web.json_response(description)
+        return web.Response(body=description, content_type="application/json")
 
     app = web.Application(middlewares=[outermost])
     app.on_response_prepare.append(add_headers)
@@ -45,8 +47,19 @@ def application(
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/openapi.json", describe)
-    app.router.add_get("/", home(settings.public_url))
+    app.router.add_get("/", page.home)
+    app.router.add_get(ASSETS, page.asset)
+    mcp = endpoint.McpEndpoint(settings, lambda: _preview(settings))
+    app.router.add_post(endpoint.PATH, mcp.serve)
+    app.on_shutdown.append(mcp.close)
     return app
+
+
+def _preview(settings: Settings) -> Preview:
+    """Return the maker of previews. Pillow takes 4 MiB, so only the first call of MCP imports it."""
+    from imagegateway.media.previews import Previews  # noqa: PLC0415
+
+    return Previews(settings.decode_pixels).make
 
 
 def _routers(settings: Settings) -> list[str]:
@@ -59,7 +72,7 @@ async def serve(app: web.Application, path: Path, store: MediaStore, stop: async
     Raises BackgroundTaskError when the sweeper fails, so that the process is restarted.
     """
     supervisor = Supervisor()
-    async with listening(app, path, _GRACE):
+    async with listening(app, path, _GRACE, cancel=True):
         supervisor.spawn("media sweeper", sweep_forever(store))
         try:
             await supervisor.run(stop.wait())

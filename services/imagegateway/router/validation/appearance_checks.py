@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from imagegateway.router.validation.draft import Draft
 
 _QUALITIES: Final = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
-_STYLES: Final = ("vivid", "natural")
+OPENAI_STYLES: Final = ("vivid", "natural")
+"""Styles of models with `Capability.STYLE`."""
 
 
 def check_quality(draft: Draft) -> None:
@@ -29,7 +30,7 @@ def check_quality(draft: Draft) -> None:
 def check_style(draft: Draft) -> None:
     """Set the style. Warn where the model does not have it."""
     model = draft.model
-    style = checked_choice(draft.request.style, "style", (*_STYLES, *model.styles))
+    style = checked_choice(draft.request.style, "style", (*OPENAI_STYLES, *model.styles))
     if style and (model.supports(Capability.STYLE) or style in model.styles):
         draft.task.style = style
     elif style:

@@ -52,6 +52,8 @@ class Draft:
     """Names that a form or a JSON body sent and no field takes."""
     has_mask: bool = False
     has_markup: bool = False
+    respond_async: bool = False
+    """True for `Prefer: respond-async`: the caller follows the job."""
     has_caller_key: bool = False
     """True when the caller sent or stored a provider key for a route of the model."""
 

@@ -45,13 +45,13 @@ def check_output(draft: Draft) -> None:
 
 
 def check_partial_images(draft: Draft) -> None:
-    """Set the number of partial images of a stream, 0 to 3. Warn where the model or the request has no stream."""
+    """Set the number of partial images, 0 to 3. Warn where the model sends none, or the caller would see none."""
     request = draft.request
     count = request.partial_images if request.HasField("partial_images") else 0
     if not 0 <= count <= _MAX_PARTIAL_IMAGES:
         raise invalid("partial_images", f"partial_images must be from 0 to {_MAX_PARTIAL_IMAGES}.")
-    if count and not request.stream:
-        draft.warnings.add_unsupported("partial_images", "partial_images needs stream.")
+    if count and not (request.stream or draft.respond_async):
+        draft.warnings.add_unsupported("partial_images", "partial_images needs stream or Prefer: respond-async.")
     elif count and not draft.model.supports(Capability.PARTIAL_IMAGES):
         draft.warnings.add_unsupported("partial_images", f"{draft.model.id} sends no partial images.")
     else:

@@ -102,6 +102,7 @@ def validate_request(
         unknown=unknown,
         has_mask=has_mask,
         has_markup=has_markup,
+        respond_async=preferences.respond_async,
         has_caller_key=bool(byok) or any(route.name in stored_keys for route in model.routes),
     )
     for check in CHECKS:

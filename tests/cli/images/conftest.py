@@ -1,0 +1,44 @@
+"""Fixtures of tests of the image commands: a fake gateway, and an empty folder for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import command, fake_gateway
+from tests.support.fake_gateway import KEY, QUEUED, FakeGateway
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change to a folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gateway() -> Iterator[FakeGateway]:
+    """Serve a gateway with a job that is queued, and then completed."""
+    with fake_gateway.serving(FakeGateway(life=[QUEUED])) as served:
+        yield served
+
+
+@pytest.fixture
+def run(gateway: FakeGateway) -> Run:
+    """Run a command in this process, which calls the fake gateway."""
+
+    def run(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return command.run(*arguments, url=gateway.url, key=KEY, **options)
+        except SystemExit as end:
+            raise AssertionError(end.code) from end
+
+    return run
