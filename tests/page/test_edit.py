@@ -11,7 +11,7 @@ from playwright.sync_api import FilePayload, expect
 from tests.gateway.inputs import image_bytes, pixels, turned
 from tests.gateway.providers.providers import submissions
 from tests.page.conftest import screenshot
-from tests.page.workbench import expect_status, fields, open_view, submit
+from tests.page.workbench import expect_status, fields, more_options, open_view, submit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -252,6 +252,15 @@ def test_model_that_only_edits_is_offered_here_and_needs_no_prompt(page: Page, p
     page.get_by_role("button", name="Use this mask").click()
     expect_status(submit(page, ""), "Completed")
     assert providers.billed() == {"bria": 1}
+
+
+def test_strength_reaches_the_provider(page: Page, providers: Providers) -> None:
+    open_view(page, "edit", "recraft/recraft-v3")
+    add(page, INPUT)
+    more_options(page)
+    page.get_by_label("Strength").fill("0.2")
+    expect_status(submit(page, "make it night"), "Completed")
+    assert submissions(providers["recraft"])[0].part("strength").text == "0.2"
 
 
 def test_surplus_images_are_explained(page: Page, problems: Problems) -> None:
