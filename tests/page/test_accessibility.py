@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VIEWS: Final = {
     "generate": "Generate",
     "edit": "Edit",
+    "compare": "Compare",
     "history": "History",
     "models?q=flux": "Models",  # axe takes seconds for all of them
     "operator": "Operator",
@@ -87,3 +88,39 @@ def test_key_form_has_no_finding_of_axe(stranger: Page) -> None:
     stranger.goto("/")
     expect(stranger.get_by_label("API key")).to_be_focused()
     assert findings(stranger) == []
+
+
+def test_skip_link_goes_to_the_content_of_the_present_view(page: Page) -> None:
+    open_view(page, "history")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Status")).to_be_focused()
+
+
+def test_image_is_made_and_opened_by_keyboard(page: Page) -> None:
+    workbench.open_view(page, model="local/sketch")
+    page.get_by_label("Prompt", exact=True).focus()
+    page.keyboard.type("by keyboard")
+    page.keyboard.press("Control+Enter")
+    run = workbench.card(page, "by keyboard")
+    workbench.expect_status(run, "Completed")
+    target = run.get_by_role("link", name="Open image")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if target.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError("the keyboard does not reach the image")
+
+
+@pytest.mark.parametrize("view", ["generate", "compare"])
+def test_result_is_scrolled_into_view_on_a_phone(page: Page, view: str) -> None:
+    page.set_viewport_size(PHONE)
+    open_view(page, view)
+    page.get_by_label("Prompt", exact=True).fill("on a phone")
+    page.get_by_label("Prompt", exact=True).press("Control+Enter")
+    image = page.get_by_role("article").first.get_by_role("link", name="Open image")
+    expect(image).to_be_in_viewport()

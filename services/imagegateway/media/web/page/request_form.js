@@ -44,7 +44,7 @@ export class RequestForm {
     this.main = el("div", { class: "fields" });
     this.more = el("div", { class: "fields" });
     this.moreBox = el("details", { class: "more" }, el("summary", {}, "More options"), this.more);
-    this.button = el("button", { class: "button primary go", type: "submit" });
+    this.button = el("button", { class: "button primary go", type: "submit", on: { click: onlyFirstClick } });
     this.submitHint = el("p", { class: "hint" }, "Ctrl + Enter");
     this.after = el("div", { class: "stack" });
     this.element = el(
@@ -208,4 +208,9 @@ export class RequestForm {
     event.preventDefault();
     if (!event.repeat) onSubmit();
   }
+}
+
+/** Ignore the second click of a double click, which may come after the response to the first. @param {MouseEvent} event */
+function onlyFirstClick(event) {
+  if (event.detail > 1) event.preventDefault();
 }
