@@ -186,9 +186,8 @@ def test_mask_of_a_rotated_photo_fits_what_is_shown(page: Page) -> None:
     expect_status(submit(page, "a red door"), "Completed")
 
 
-@pytest.mark.parametrize("how", ["paste", "drop"])
-def test_image_is_taken_by_paste_and_by_drop(page: Page, providers: Providers, how: str) -> None:
-    open_view(page, "edit", MODEL)
+def transfer(page: Page, how: str) -> None:
+    """Paste or drop an image beside a text file."""
     page.evaluate(
         """([how, encoded]) => {
           const data = new DataTransfer();
@@ -201,10 +200,23 @@ def test_image_is_taken_by_paste_and_by_drop(page: Page, providers: Providers, h
         }""",
         [how, base64.b64encode(INPUT).decode()],
     )
+
+
+@pytest.mark.parametrize("how", ["paste", "drop"])
+def test_image_is_taken_by_paste_and_by_drop(page: Page, providers: Providers, how: str) -> None:
+    open_view(page, "edit", MODEL)
+    transfer(page, how)
     expect(page.locator(".input-list li")).to_have_count(1)
     expect_status(submit(page, "make it night"), "Completed")
     (sent,) = submissions(providers["openai"])
     assert sent.part("image").data == INPUT
+
+
+def test_image_dropped_on_the_generate_view_opens_the_edit_view(page: Page) -> None:
+    open_view(page)
+    transfer(page, "drop")
+    expect(page.get_by_role("link", name="Edit", exact=True)).to_have_attribute("aria-current", "page")
+    expect(page.locator(".input-list li")).to_have_count(1)
 
 
 def test_format_that_only_the_browser_knows_becomes_png(page: Page, providers: Providers) -> None:
