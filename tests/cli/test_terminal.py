@@ -8,12 +8,17 @@ import os
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.cli import main, terminal, validate
+from imagegateway.stack.log_relay import FILE
 
 from tests.support import command
 from tests.support.pseudo_terminal import session
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _STYLE = re.compile(r"\x1b\[[\d;]*m")
 HOSTILE = "a\x1b[2J\x9b31m\u202eb"
@@ -38,9 +43,18 @@ def test_output_without_a_reader_ends_the_command_silently(
     ("redirection", "message"),
     [(">&-", ""), ("> /dev/full", "imagegateway: No space left on device\n"), ("| true", "")],
 )
-def test_output_that_takes_nothing_causes_no_traceback(redirection: str, message: str) -> None:
-    line = f"set -o pipefail; {command.PROGRAM} completion bash {redirection}"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+def test_output_that_takes_nothing_causes_no_traceback(tmp_path: Path, redirection: str, message: str) -> None:
+    log = tmp_path / "run" / FILE
+    log.parent.mkdir()
+    log.write_text("a line longer than the buffers of a pipe\n" * 5000)
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command.PROGRAM} logs --lines 5000 {redirection}"],
+        env=command.environment(data_dir=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0 if redirection == ">&-" else 1, "", message)
 
 
@@ -69,6 +83,16 @@ def test_table_fits_the_terminal_and_loses_no_text(monkeypatch: pytest.MonkeyPat
     assert all(len(line) <= 30 and line.isprintable() for line in shown.splitlines())
     assert shown.count("x") == 50 + HOSTILE.count("x") + r"\x1b\x9b".count("x")
     assert "[red]markup" in shown
+
+
+def test_table_without_room_loses_its_empty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns, header in ((80, "ID EMPTY NAME"), (12, "ID NAME")):
+        output = _Terminal()
+        monkeypatch.setattr(sys, "stdout", output)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+        terminal.print_table(("id", "empty", "name"), [("1", "", "a"), ("2", "", "b")])
+        assert _STYLE.sub("", output.getvalue()).splitlines()[0].split() == header.split()
 
 
 def test_json_holds_no_control_character_and_the_same_value(capsys: pytest.CaptureFixture[str]) -> None:

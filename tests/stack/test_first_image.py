@@ -29,7 +29,9 @@ async def gateway(folder: Path, statuses: Sequence[int]) -> AsyncIterator[tuple[
 
     async def generate(_: web.Request) -> web.Response:
         sent.append(statuses[min(len(sent), len(statuses) - 1)])
-        return web.json_response({"data": [{"b64_json": base64.b64encode(b"image").decode()}]}, status=sent[-1])
+        if sent[-1] != 200:
+            return web.json_response({"error": {"message": "The reason."}}, status=sent[-1])
+        return web.json_response({"data": [{"b64_json": base64.b64encode(b"image").decode()}]})
 
     app = web.Application()
     app.router.add_post("/v1/images/generations", generate)
@@ -47,14 +49,14 @@ async def test_self_check_retries_503_until_the_provider_server_runs(tmp_path: P
 
 async def test_self_check_stops_on_503_after_the_retry_time(tmp_path: Path) -> None:
     async with gateway(tmp_path, [503]) as (current, sent):
-        with pytest.raises(SelfCheckError, match="no first image"):
+        with pytest.raises(SelfCheckError, match=r"^no first image: The reason\.$"):
             await make_first_image(current, "key", retry_seconds=0, pause_seconds=0)
     assert sent == [503]
 
 
 async def test_self_check_does_not_retry_other_errors(tmp_path: Path) -> None:
     async with gateway(tmp_path, [500]) as (current, sent):
-        with pytest.raises(SelfCheckError, match="no first image"):
+        with pytest.raises(SelfCheckError, match=r"^no first image: The reason\.$"):
             await make_first_image(current, "key", retry_seconds=30, pause_seconds=0)
     assert sent == [500]
 

@@ -72,15 +72,19 @@ def console(*, errors: bool = False) -> Console:
 
 
 def _print_fitting(cells: Sequence[Sequence[str]]) -> None:
-    """Print a table that folds its texts to the terminal's width."""
+    """Print a table that fits the terminal's width: without empty columns, and with folded texts."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    output = console()
+    columns = list(zip(*cells, strict=True))
+    if sum(max(map(len, column)) + 2 for column in columns) > output.width:
+        columns = [column for column in columns if set(column[1:]) != {"-"}]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for position, column in enumerate(zip(*cells, strict=True)):
+    for position, column in enumerate(columns):
         # An id over two lines can't be copied, and short texts over two lines can't be read.
         is_whole = position == 0 or max(map(len, column)) <= _SHORT
         table.add_column(column[0], overflow="fold", no_wrap=is_whole)
-    for row in cells[1:]:
+    for row in zip(*(column[1:] for column in columns), strict=True):
         table.add_row(*map(Text, row))
-    console().print(table)
+    output.print(table)

@@ -69,8 +69,10 @@ async def _request(settings: Settings, api_key: str) -> bytes:
                 writer.close()
         status_line, _, text = answer.partition(b"\r\n\r\n")
         status = int(status_line.split()[1])
+        document = json.loads(text)
         if status == 200:
-            return base64.b64decode(json.loads(text)["data"][0]["b64_json"])
-    except (OSError, TimeoutError, ValueError, LookupError) as error:
+            return base64.b64decode(document["data"][0]["b64_json"])
+        message = document["error"]["message"]
+    except (OSError, TimeoutError, ValueError, LookupError, TypeError) as error:
         raise SelfCheckError("no first image: the gateway does not respond as it should") from error
-    raise SelfCheckError(f"no first image: {text.decode(errors='replace')}", temporary=status == 503)
+    raise SelfCheckError(f"no first image: {message}", temporary=status == 503)
