@@ -13,11 +13,20 @@ PROCESSES = ("imagegateway.router.__main__", "imagegateway.providers.__main__", 
 PACKAGES = {"rich", "click", "pygments", "cyclopts", "pydantic"}
 
 
-@pytest.mark.parametrize("module", [*PROCESSES, "imagegateway.stack.up"])
-def test_process_imports_no_package_of_the_command_line(module: str) -> None:
-    script = f"import sys, {module}; print(*({PACKAGES} & sys.modules.keys()))"
+def imported(module: str, packages: set[str]) -> list[str]:
+    """Return those of the packages that a process with this module imports."""
+    script = f"import sys, {module}; print(*({packages} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == []
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("module", PROCESSES)
+def test_process_imports_no_package_of_the_command_line(module: str) -> None:
+    assert imported(module, PACKAGES) == []
+
+
+def test_parent_of_the_stack_imports_no_http_client_either() -> None:
+    assert imported("imagegateway.stack.up", {*PACKAGES, "aiohttp", "httpx"}) == []
 
 
 def test_hidden_package_cannot_be_imported_within_the_block_only() -> None:

@@ -1,4 +1,4 @@
-"""The command `imagegateway` in a real pseudo-terminal."""
+"""The command `imagegateway`, or another program, in a real pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -97,6 +98,7 @@ class Session:
 def session(
     arguments: Sequence[str],
     *,
+    program: str | Path = command.PROGRAM,
     columns: int = 80,
     rows: int = 24,
     answer: bytes = b"",
@@ -108,7 +110,7 @@ def session(
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     try:
         process = subprocess.Popen(
-            ["setsid", "--ctty", command.PROGRAM, *arguments],  # a hook before the exec is unsafe beside threads
+            ["setsid", "--ctty", program, *arguments],  # a hook before the exec is unsafe beside threads
             env={**command.environment(**values), "TERM": "xterm-256color", **(environment or {})},
             stdin=slave,
             stdout=slave,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform import setting_source
 from imagegateway.platform.printable import printable
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 _SHORT: Final = 10
 """Characters of texts that a narrow terminal does not fold."""
+DIM: Final = "2"
+RED: Final = "31"
+GREEN: Final = "32"
+
+
+def styled(text: str, style: str) -> str:
+    """Return a printable text in a style, if the standard output is a terminal that takes colours."""
+    if sys.stdout.isatty() and setting_source.colors_allowed():
+        return f"\x1b[{style}m{printable(text)}\x1b[0m"
+    return printable(text)
 
 
 def print_document(document: Any) -> None:
