@@ -140,7 +140,9 @@ build/nginx/.unpacked:
 		&& apt-get download --quiet --quiet nginx && dpkg-deb --extract nginx_*.deb .; }
 	@touch $@
 
-test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the gateway with real clients
+test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the gateway with real clients, and completion in real shells
+	@command -v zsh > /dev/null && command -v fish > /dev/null || { apt-get update --quiet --quiet \
+		&& apt-get install --quiet --quiet --yes --no-install-recommends zsh fish; }
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/clients
 
 build/api/.installed: tests/api/requirements.lock
@@ -168,17 +170,16 @@ $(API_NODE): tests/api/node/package-lock.json $(VENV)/.dev
 test-api: setup-dev build/api/.installed $(API_NODE)  ## Test the API description: validators, types, examples, Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
 
-test-page: setup-dev  ## Test the web page in Debian's Chromium
-	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
-	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
-
-build/docs/.installed: requirements-docs.lock
-	$(PYTHON) -m venv build/docs
-	build/docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+build/page-types/.installed: tests/page/types/package.json tests/page/types/package-lock.json | $(VENV)/.dev
+	@rm -rf build/page-types && mkdir -p build/page-types
+	@cp tests/page/types/package*.json build/page-types/
+	PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent --prefix build/page-types
 	@touch $@
 
-docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
-	build/docs/bin/zensical build --strict
+test-page: setup-dev build/page-types/.installed  ## Test the web page in Debian's Chromium, and the types of its modules
+	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
+	$(BIN)/node build/page-types/node_modules/typescript/bin/tsc --project tests/page/types/tsconfig.json
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
 
 dist: setup $(STAGED)/.staged  ## Build the wheels of gateway and client, a source distribution, and the protos
 	@rm -rf dist
