@@ -10,7 +10,7 @@ DESCRIPTION := generated/imagegateway/v1/openapi.json
 COMMENTED := build/commented.binpb
 RELEASED := proto/released.binpb
 PRESENT := build/present.binpb
-GENERATED := generated docs/reasons.md docs/settings.md
+GENERATED := generated docs/api.md docs/reasons.md docs/settings.md
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
@@ -61,7 +61,7 @@ generate: $(STAGED)/.staged  ## Generate code and the API description from proto
 		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
 	@$(BIN)/buf build --as-file-descriptor-set -o $(COMMENTED)
 	@$(BIN)/python -m tools.openapi $(COMMENTED) $(DESCRIPTION)
-	@$(BIN)/python -m tools.reference $(COMMENTED)
+	@$(BIN)/python -m tools.reference $(COMMENTED) $(DESCRIPTION)
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
@@ -106,13 +106,15 @@ words: $(VENV)/.dev  ## List phrases that break the language rule, with replacem
 unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for other processes: two workers for each core. A file stays with one worker, and its stack with it.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
-PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+PARALLEL = --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 	$(BIN)/pytest $(PARALLEL) --durations=15
 
+# These tests wait for little: more workers would only repeat the collection. Hypothesis tries a fifth of the examples.
+test-fast: WORKERS = $(shell echo $$(($$(nproc) + 1)))
 test-fast: setup-dev  ## Run the tests that need no whole stack
-	$(BIN)/pytest $(PARALLEL) --durations=15 --ignore=tests/gateway
+	$(BIN)/pytest $(PARALLEL) --durations=15 --hypothesis-profile=quick --ignore=tests/gateway
 
 coverage: setup-dev  ## Run every test and show the lines and branches that none runs
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
@@ -180,6 +182,10 @@ test-page: setup-dev build/page-types/.installed  ## Test the web page in Debian
 	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
 	$(BIN)/node build/page-types/node_modules/typescript/bin/tsc --project tests/page/types/tsconfig.json
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
+
+docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
+	@rm -rf build/site  # pages that are gone stay otherwise
+	build/docs/bin/zensical build --strict
 
 dist: setup $(STAGED)/.staged  ## Build the wheels of gateway and client, a source distribution, and the protos
 	@rm -rf dist
