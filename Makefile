@@ -106,13 +106,15 @@ words: $(VENV)/.dev  ## List phrases that break the language rule, with replacem
 unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for other processes: two workers for each core. A file stays with one worker, and its stack with it.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
-PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+PARALLEL = --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 	$(BIN)/pytest $(PARALLEL) --durations=15
 
+# These tests wait for little: more workers would only repeat the collection. Hypothesis tries a fifth of the examples.
+test-fast: WORKERS = $(shell echo $$(($$(nproc) + 1)))
 test-fast: setup-dev  ## Run the tests that need no whole stack
-	$(BIN)/pytest $(PARALLEL) --durations=15 --ignore=tests/gateway
+	$(BIN)/pytest $(PARALLEL) --durations=15 --hypothesis-profile=quick --ignore=tests/gateway
 
 coverage: setup-dev  ## Run every test and show the lines and branches that none runs
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered

@@ -109,7 +109,7 @@ def _role(process: psutil.Process) -> str:
         return program
     if "bench.replica" in command:
         return "router"
-    for part in command[1:3]:
+    for part in command[1:5]:
         if service := _SERVICE.fullmatch(part):
             return service[1]
     return "manager"

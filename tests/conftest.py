@@ -13,6 +13,7 @@ import structlog
 from tests.gateway.jobs.receiver import UNUSED_ADDRESS, Receiver, receiving
 from tests.gateway.jobs.stacks import PAUSES
 from tests.gateway.origin import Origin, serving
+from tests.support import examples  # noqa: F401  registers the profile `quick`
 from tests.support.scheduling import StackScheduling, needs_stack, unit_of
 from tests.support.stack import running
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -126,6 +127,7 @@ def _failure(status: int, answer: Any, headers: Mapping[str, str]) -> web.Respon
     return web.json_response(answer, status=status, headers=headers)
 
 
+@cache
 def image_bytes(
     width: int = 64, height: int = 64, format_: str = "PNG", colour: tuple[int, int, int] = (9, 99, 199)
 ) -> bytes:

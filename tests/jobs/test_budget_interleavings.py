@@ -26,6 +26,7 @@ from imagegateway.v1.job_pb2 import Cost
 from tests.jobs import records
 from tests.jobs.replica_pair import ReplicaPair
 from tests.jobs.scripted_providers import ScriptedProviders
+from tests.support.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ def _no_pauses() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1.5), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     STEPS, st.booleans(), st.sampled_from(["done", "running", "failed", "lost"]), st.sampled_from([0.0, 0.02, 0.03])
 )
@@ -99,7 +100,7 @@ def test_ledger_equals_the_records_and_no_budget_is_passed(
 async def test_random_walks_leave_the_ledger_equal_to_the_records(store: MediaStore, seed: int) -> None:
     """Walks of many steps with equal odds: Hypothesis prefers short and simple ones."""
     dice = random.Random(seed)  # noqa: S311  a test's dice
-    for _ in range(25):
+    for _ in range(examples(0.25)):
         steps = [(kind, dice.randint(*_CHOICES.get(kind, (0, 1)))) for kind in dice.choices(_KINDS, k=45)]
         await _interleave(
             store,

@@ -22,6 +22,7 @@ from tests.jobs import records
 from tests.jobs.replica_pair import ReplicaPair
 from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.test_states import assert_lawful
+from tests.support.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -62,7 +63,7 @@ def _no_pauses() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(3), deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.booleans(), st.booleans(), st.sampled_from(["done", "running", "failed", "turned away"]))
 def test_each_job_ends_once_and_holds_nothing(
     store: MediaStore, steps: list[tuple[str, int]], repeatable: bool, stops: bool, answer: str

@@ -16,6 +16,8 @@ from imagegateway.jobs.usage.file import UsageFile
 from imagegateway.jobs.usage.query import COLUMNS, Totals, UsageQuery
 from imagegateway.platform.errors import GatewayError
 
+from tests.support.examples import examples
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -213,7 +215,7 @@ ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(0.6), deadline=None)
 @given(st.lists(st.lists(ENTRIES, max_size=4), max_size=6))
 def test_sums_equal_those_of_the_newest_entries(batches: list[list[UsageEntry]]) -> None:
     """The entry of the newest record counts, in whatever order and how often messages come."""

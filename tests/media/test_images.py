@@ -37,6 +37,7 @@ from tests.media.image_files import (
     save,
     with_thumbnail,
 )
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -55,7 +56,7 @@ def test_every_truncation_is_refused(name: str) -> None:
         assert caught.value.code == "invalid_image"
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(2.5), deadline=None)
 @given(st.sampled_from(sorted(VALID)), st.data())
 def test_mutated_image_is_accepted_or_refused_without_another_error(name: str, drawn: st.DataObject) -> None:
     data = bytearray(VALID[name][0])

@@ -48,6 +48,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from tests.gateway import inputs
 from tests.router.budgets import NoBudgets
 from tests.router.limits import unlimited
+from tests.support.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -249,7 +250,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         await server.stop(None)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(0.15))
 @given(st.lists(st.tuples(requests(), st.booleans()), min_size=10, max_size=10))
 async def test_no_field_value_is_an_internal_error(
     tmp_path: Path, drawn: list[tuple[pb.GenerateRequest | pb.EditRequest, bool]]

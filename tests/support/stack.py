@@ -151,10 +151,7 @@ class Stack:
         for process in self.descendants():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 command = process.cmdline()
-                if (
-                    any(_PROGRAMS[name] in part for part in command[:3])
-                    and "imagegateway.stack.die_with_parent" not in command
-                ):
+                if command and (command[0].endswith(_PROGRAMS[name]) or _PROGRAMS[name] in command[3:5]):
                     return process
         return None
 

@@ -103,6 +103,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], process: str) -> None:
     log = logs.get(__name__)
     # Imported objects live until the end: no collection has to visit them, the last one at the exit included.
     gc.freeze()
+    gc.enable()
     log.info("process_started", name=process)
     try:
         uvloop.run(body())

@@ -106,7 +106,7 @@ def find(stack: Stack, name: str) -> psutil.Process | None:
             command = process.cmdline()
         except psutil.Error:
             continue
-        if command[1:] == ["-m", "imagegateway.router", name.removeprefix("router-")]:
+        if command[3:] == ["-m", "imagegateway.router", name.removeprefix("router-")]:
             return process
     return None
 

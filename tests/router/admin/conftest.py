@@ -90,9 +90,10 @@ def _refusal(error: grpc.aio.AioRpcError) -> Refusal:
 
 @pytest.fixture
 def gateway(nats: Nats, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Return the settings of a router on the NATS server of the test."""
+    """Return the settings of a router on the NATS server of the test. No Envoy needs time for its last requests."""
     found = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
     monkeypatch.setattr(settings_module, "current", lambda: found)
+    monkeypatch.setattr(router, "LINGER", 0.0)
     return found
 
 

@@ -1,0 +1,12 @@
+"""Number of examples of property-based tests: fewer in `make test-fast` than in `make test`."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=20)
+
+
+def examples(share: float) -> int:
+    """Return a share of the examples of the current profile, which has 100 by default, and 20 as `quick`."""
+    return max(1, round(share * settings().max_examples))
