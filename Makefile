@@ -10,14 +10,14 @@ DESCRIPTION := generated/imagegateway/v1/openapi.json
 COMMENTED := build/commented.binpb
 RELEASED := proto/released.binpb
 PRESENT := build/present.binpb
-GENERATED := generated docs/reasons.md docs/settings.md
+GENERATED := generated docs/api.md docs/reasons.md docs/settings.md
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
-	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-docs test-page bench docs dist audit released clean
+	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-docs redoc test-page bench docs dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,7 +61,7 @@ generate: $(STAGED)/.staged  ## Generate code and the API description from proto
 		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
 	@$(BIN)/buf build --as-file-descriptor-set -o $(COMMENTED)
 	@$(BIN)/python -m tools.openapi $(COMMENTED) $(DESCRIPTION)
-	@$(BIN)/python -m tools.reference $(COMMENTED)
+	@$(BIN)/python -m tools.reference $(COMMENTED) $(DESCRIPTION)
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
@@ -142,7 +142,9 @@ build/nginx/.unpacked:
 		&& apt-get download --quiet --quiet nginx && dpkg-deb --extract nginx_*.deb .; }
 	@touch $@
 
-test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the gateway with real clients
+test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the gateway with real clients, and completion in real shells
+	@command -v zsh > /dev/null && command -v fish > /dev/null || { apt-get update --quiet --quiet \
+		&& apt-get install --quiet --quiet --yes --no-install-recommends zsh fish; }
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/clients
 
 build/api/.installed: tests/api/requirements.lock
@@ -155,6 +157,12 @@ test-docs: setup-dev $(CLIENTS)/.installed dist  ## Run the code blocks of the g
 	cd tests/clients/node && $(CURDIR)/$(BIN)/npm ci --ignore-scripts --silent
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/docs
 
+# Redoc shows the API description at /docs.
+REDOC := 2.5.4
+
+redoc: $(VENV)/.dev  ## Update Redoc, which shows the API description at /docs
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tools.redoc $(REDOC)
+
 API_NODE := tests/api/node/node_modules/.installed
 
 $(API_NODE): tests/api/node/package-lock.json $(VENV)/.dev
@@ -164,22 +172,26 @@ $(API_NODE): tests/api/node/package-lock.json $(VENV)/.dev
 test-api: setup-dev build/api/.installed $(API_NODE)  ## Test the API description: validators, types, examples, Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
 
-test-page: setup-dev  ## Test the web page in Debian's Chromium
-	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
-	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
-
-build/docs/.installed: requirements-docs.lock
-	$(PYTHON) -m venv build/docs
-	build/docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+build/page-types/.installed: tests/page/types/package.json tests/page/types/package-lock.json | $(VENV)/.dev
+	@rm -rf build/page-types && mkdir -p build/page-types
+	@cp tests/page/types/package*.json build/page-types/
+	PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent --prefix build/page-types
 	@touch $@
 
+test-page: setup-dev build/page-types/.installed  ## Test the web page in Debian's Chromium, and the types of its modules
+	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
+	$(BIN)/node build/page-types/node_modules/typescript/bin/tsc --project tests/page/types/tsconfig.json
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
+
 docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
+	@rm -rf build/site  # pages that are gone stay otherwise
 	build/docs/bin/zensical build --strict
 
-dist: setup  ## Build the wheels of the gateway and of its client, and a source distribution
+dist: setup $(STAGED)/.staged  ## Build the wheels of gateway and client, a source distribution, and the protos
 	@rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
 	cd packaging/client && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	$(BIN)/python -m tools.proto_bundle dist
 
 test-dist: setup-dev dist  ## Install the wheels in new environments, make a first image, call it with the client
 	@grep -oE '^[^ ;]+==[^ ;]+' requirements.lock > build/constraints.txt

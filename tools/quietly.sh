@@ -13,7 +13,7 @@ began=$SECONDS
 if [ -t 1 ]; then
     while kill -0 "$command" 2>/dev/null; do
         printf '\r%s … %d s ' "$message" $((SECONDS - began))
-        sleep 0.5
+        sleep 1
     done
     printf '\r'
 fi

@@ -1,28 +1,30 @@
-"""Reference pages, generated from code: docs/settings.md and docs/reasons.md.
+"""Reference pages, generated from code: docs/api.md, docs/settings.md and docs/reasons.md.
 
-Usage: `python -m tools.reference DESCRIPTORS`. DESCRIPTORS is a file descriptor set of proto/ with source
-information. `make generate` calls this module.
+Usage: `python -m tools.reference DESCRIPTORS DESCRIPTION`. DESCRIPTORS is a file descriptor set of proto/ with source
+information, DESCRIPTION the OpenAPI description. `make generate` calls this module.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from tools import reasons_page, settings_page
+from tools import api_page, reasons_page, settings_page
 from tools.openapi.comments import Comments
 
 DOCS = Path("docs")
 
 
-def main(descriptors: Path) -> None:
-    """Write both pages."""
+def main(descriptors: Path, description: Path) -> None:
+    """Write the pages."""
     comments = Comments(FileDescriptorSet.FromString(descriptors.read_bytes()))
+    (DOCS / "api.md").write_text(api_page.render(json.loads(description.read_text())))
     (DOCS / "settings.md").write_text(settings_page.render())
     (DOCS / "reasons.md").write_text(reasons_page.render(comments))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 PHRASES: Final = Path(__file__).with_name("words.toml")
-_SKIPPED: Final = ("generated/*", "*.lock", "LICENSE", "tests/cases/*", "tools/words.toml", "tests/*/test_words.py")
+_SKIPPED: Final = (
+    *("generated/*", "*.lock", "LICENSE", "*/LICENSE.*", "*/redoc.js", "tests/cases/*"),
+    *("tools/words.toml", "tests/*/test_words.py"),
+)
 """Generated files, texts by others, the contract's cases, the list and its test."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,6 +93,19 @@ async def test_unconfigured_route_is_no_fault(capsys: pytest.CaptureFixture[str]
 async def test_route_with_some_of_its_settings_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
     status, said = await lines(capsys, "bfl", CLOUDFLARE_API_KEY="k")
     assert (status, said["cloudflare"]) == (1, "not configured: set IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID")
+
+
+async def test_json_has_the_verdict_of_each_route(capsys: pytest.CaptureFixture[str]) -> None:
+    current = settings.load(setting_source.Source({"IMAGEGATEWAY_CLOUDFLARE_API_KEY": "k"}))
+    assert await examine(current, {"bfl": HTTP_FAMILIES["bfl"]}, as_json=True) == 1
+    verdicts = {verdict["route"]: verdict for verdict in json.loads(capsys.readouterr().out)["data"]}
+    assert verdicts.keys() == {"bfl", "cloudflare"}
+    assert verdicts["cloudflare"] == {
+        "route": "cloudflare",
+        "good": False,
+        "configured": False,
+        "message": "not configured: set IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID",
+    }
 
 
 async def test_unreachable_provider_is_reported(capsys: pytest.CaptureFixture[str]) -> None:

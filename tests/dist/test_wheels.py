@@ -106,6 +106,14 @@ def test_wheel_of_the_client_holds_stubs_and_the_client_only() -> None:
     assert {"imagegateway/client/py.typed", "imagegateway/v1/py.typed"} <= set(files)
 
 
+def test_wheel_of_the_gateway_holds_every_file_of_the_page() -> None:
+    (built,) = (ROOT / "dist").glob("imagegateway-*.whl")
+    folder = ROOT / "services" / "imagegateway" / "media" / "web" / "page"
+    with ZipFile(built) as wheel:
+        names = {name.rpartition("/")[2] for name in wheel.namelist() if "/media/web/page/" in name}
+    assert names == {path.name for path in folder.iterdir()}
+
+
 def test_wheel_from_the_source_distribution_has_the_same_files(tmp_path: Path) -> None:
     (built,) = (ROOT / "dist").glob("imagegateway-*.whl")
     (source,) = (ROOT / "dist").glob("imagegateway-*.tar.gz")

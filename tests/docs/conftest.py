@@ -1,4 +1,4 @@
-"""The gateway that readers of the documentation call."""
+"""The gateway that readers of the documentation call, with emulators in place of the providers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.gateway.providers.providers import every, serving
 from tests.support.stack import running
 
 if TYPE_CHECKING:
@@ -16,6 +17,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[Stack]:
-    """Yield a running gateway that may call webhooks on this machine, and has a provider key, for plans only."""
-    with running(allow_hosts="127.0.0.1", openai_api_key="for plans only") as stack:
+    """Yield a running gateway with every route configured. Its URL guard admits this machine, for webhooks."""
+    with serving(every()) as providers, running(**providers.settings()) as stack:
         yield stack

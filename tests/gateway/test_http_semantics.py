@@ -85,6 +85,8 @@ def test_head_answers_with_the_headers_of_get_and_no_body(stack: Stack) -> None:
         "/nothing",
         "/healthz",
         "/openapi.json",
+        "/assets/main.js",
+        "/docs",
         "/",
     )
     with kept_alive(stack) as connection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from tests.support import command, terminal, terminal_images
+from tests.support import command, pseudo_terminal, terminal_images
 
 if TYPE_CHECKING:
     import subprocess
@@ -116,7 +116,8 @@ def test_wrong_key_is_refused(stack: Stack) -> None:
 
 def test_terminal_shows_progress_and_the_images_pixels(stack: Stack) -> None:
     options = ("-m", _MODEL, "--size", "256x128", "-o", "fox.png", "--preview", "kitty")
-    with terminal.running("generate", "a fox", *options, url=stack.url, key=stack.key, rows=60) as program:
+    arguments = ("generate", "a fox", *options)
+    with pseudo_terminal.session(arguments, url=stack.url, key=stack.key, rows=60) as program:
         assert program.wait() == 0, program.output
     shown, _ = terminal_images.kitty(program.output)
     saved = opened("fox.png").convert("RGBA")

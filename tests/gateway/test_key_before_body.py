@@ -94,7 +94,7 @@ def test_browser_may_read_the_refusal(stack: Stack) -> None:
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/assets/main.js", "/healthz", "/readyz", "/openapi.json"])
 def test_page_that_is_public_needs_no_key(stack: Stack, path: str) -> None:
     assert ask(stack, "GET", path, key="").status == 200
 

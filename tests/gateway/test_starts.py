@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ import pytest
 from tests.gateway import rest
 from tests.gateway.rest import ask
 from tests.gateway.test_auth import KEY, WITHIN, create, holding, is_accepted
-from tests.support.stack import eventually, short_folder, start
+from tests.support.pseudo_terminal import session
+from tests.support.stack import eventually, free_port, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,22 +25,34 @@ if TYPE_CHECKING:
 def twice_started() -> Iterator[tuple[str, Stack]]:
     """Yield the first start's output and the stack of the second start on the same data, both without a key setting.
 
-    The first is ended as Ctrl-C does it; the second has two routers.
+    The first start runs in a terminal and ends by Ctrl-C; the second has two routers.
     """
     with short_folder() as folder:
-        first = start(folder)
-        try:
-            first.wait_ready()
-        finally:
-            assert first.stop(signal.SIGINT) == 0
-        welcome = first.welcome()
-        assert first.text().endswith("}\n")  # the children's last lines come after the farewell
+        with session(["up"], data_dir=str(folder / "data"), port=str(free_port())) as terminal:
+            terminal.expect("Ctrl-C stops everything.")
+            terminal.type("\x03")
+            assert terminal.wait() == 0
         second = start(folder, routers="2")
         try:
             second.wait_ready()
-            yield welcome, second
+            yield terminal.output.replace("\r\n", "\n"), second
         finally:
             second.stop()
+
+
+def test_start_on_a_terminal_shows_no_log_lines_but_a_link_to_the_page_with_the_key(
+    twice_started: tuple[str, Stack],
+) -> None:
+    output, stack = twice_started
+    (key,) = set(KEY.findall(output))
+    before, _, after = output.partition("imagegateway is ready after")
+    assert before.strip() == "imagegateway: starting"
+    assert re.search(rf"^  web page     http://127\.0\.0\.1:\d+/#key={key}$", after, re.MULTILINE)
+    assert "process_stopped" in after.partition("imagegateway: stopping")[2]
+    assert "Traceback" not in output
+    kept = (stack.data_dir / "run" / "gateway.log").read_text()
+    assert "process_started" in kept
+    assert key not in kept
 
 
 def test_first_start_shows_a_key_once_that_works_on_in_the_second(twice_started: tuple[str, Stack]) -> None:

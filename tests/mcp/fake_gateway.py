@@ -70,12 +70,18 @@ class FakeGateway:
     models: list[dict[str, Any]] = field(default_factory=list)
     refusal: tuple[int, Any] | None = None
     """Status and body of every response."""
+    refusals: int = 1_000_000
+    """Responses with the refusal, before others."""
     unreachable: int = 0
     """Requests that get no response before the first one that does."""
     endless: bool = False
     """Streams stay open after their last event."""
     requests: list[httpx.Request] = field(default_factory=list)
     streaming: list[_Events] = field(default_factory=list)
+    holds_files: asyncio.Event | None = None
+    """Responses with files wait for this event."""
+    downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Released by each request for a file."""
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the first subscription to events."""
 
@@ -93,7 +99,8 @@ class FakeGateway:
         if self.unreachable:
             self.unreachable -= 1
             raise httpx.ConnectError("refused")
-        if self.refusal:
+        if self.refusal and self.refusals:
+            self.refusals -= 1
             return httpx.Response(self.refusal[0], json=self.refusal[1])
         path = request.url.path
         if path == "/v1/models":
@@ -104,6 +111,9 @@ class FakeGateway:
             self.subscribed.set()
             return httpx.Response(200, stream=events)
         if path.startswith("/v1/files/"):
+            self.downloads.release()
+            if self.holds_files:
+                await self.holds_files.wait()
             content = self.files.get(path.rpartition("/")[2])
             return (
                 httpx.Response(404, json=error("gone")) if content is None else httpx.Response(200, content=content)

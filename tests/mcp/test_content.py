@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import pytest
-from imagegateway.mcp import content
+from imagegateway.mcp import content, server
 
 from tests.mcp.fake_gateway import FakeGateway, connected, image, job
 
@@ -66,3 +67,18 @@ async def test_file_that_can_not_be_read_is_linked_only() -> None:
         result = await client.call_tool("generate_image", {"prompt": "a kite"})
     assert not result.is_error
     assert [block.type for block in result.content] == ["text", "resource_link"]
+
+
+async def test_one_callers_files_pass_one_at_a_time_when_it_has_one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "TRANSFERS", 2)
+    gateway = FakeGateway(streams=[[job()], [job()]], holds_files=asyncio.Event())
+    assert gateway.holds_files
+    async with asyncio.timeout(10), connected(gateway) as client:
+        calls = [asyncio.create_task(client.call_tool("generate_image", {"prompt": "a kite"})) for _ in range(2)]
+        await gateway.downloads.acquire()
+        while len(gateway.streaming) < 2 or not gateway.streaming[1].closed.is_set():  # noqa: ASYNC110  test only
+            await asyncio.sleep(0)
+        assert gateway.downloads.locked()
+        gateway.holds_files.set()
+        await asyncio.gather(*calls)
+        await gateway.downloads.acquire()

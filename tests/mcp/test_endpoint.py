@@ -100,7 +100,7 @@ async def test_own_and_local_origins_are_served(tmp_path: Path, gateway: FakeGat
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://images.example", "https://evil.example", "https://localhost.evil.example", "null"]
+    "origin", ["http://images.example", "https://evil.example", "https://localhost.evil.example", "null", "http://["]
 )
 async def test_other_origin_is_403_before_anything(tmp_path: Path, gateway: FakeGateway, origin: str) -> None:
     async with served(tmp_path) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -47,6 +48,25 @@ async def test_tools_have_schemas_in_which_every_argument_is_described() -> None
         assert tool.description
         for name, schema in tool.input_schema["properties"].items():
             assert schema["description"].endswith("."), (tool.name, name)
+
+
+async def test_schemas_are_short_with_required_arguments_first() -> None:
+    async with connected(FakeGateway()) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    for tool in tools.values():
+        written = json.dumps([tool.input_schema, tool.output_schema])
+        assert '"title"' not in written
+        assert "null" not in written
+    assert next(iter(tools["generate_image"].input_schema["properties"])) == "prompt"
+    assert next(iter(tools["edit_image"].input_schema["properties"])) == "images"
+
+
+async def test_argument_that_is_null_counts_as_absent() -> None:
+    gateway = FakeGateway()
+    async with connected(gateway) as client:
+        result = await client.call_tool("generate_image", {"prompt": "a kite", "seed": None})
+    assert not result.is_error
+    assert gateway.bodies() == [{"prompt": "a kite"}]
 
 
 async def test_generated_image_is_inline_linked_and_structured() -> None:
@@ -150,6 +170,14 @@ async def test_lost_submission_is_repeated_with_the_same_idempotency_key() -> No
     posts = [request for request in gateway.requests if request.method == "POST"]
     assert len(posts) == 3
     assert len({request.headers["idempotency-key"] for request in posts}) == 1
+
+
+async def test_gateway_that_is_away_for_a_moment_is_called_again() -> None:
+    gateway = FakeGateway(refusal=(503, error("The gateway can't serve this now; try again.")), refusals=2)
+    async with connected(gateway) as client:
+        result = await client.call_tool("generate_image", {"prompt": "a kite"})
+    assert not result.is_error
+    assert len({request.headers["idempotency-key"] for request in gateway.requests[:3]}) == 1
 
 
 async def test_two_calls_have_two_idempotency_keys() -> None:

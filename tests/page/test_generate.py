@@ -197,6 +197,16 @@ def test_width_and_height_are_free_where_the_model_allows(page: Page, providers:
     assert (sent.json["width"], sent.json["height"]) == (1280, 720)
 
 
+def test_form_survives_a_reload(page: Page) -> None:
+    open_view(page, model="bfl/flux-2-pro")
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    page.get_by_label("Size").select_option("1536x1024")
+    page.reload()
+    expect(page.locator(".model-button .model-name")).to_have_text("bfl/flux-2-pro")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox")
+    expect(page.get_by_label("Size")).to_have_value("1536x1024")
+
+
 def test_form_and_runs_stay_while_another_view_is_shown(page: Page, providers: Providers) -> None:
     open_view(page, model="local/sketch")
     run = submit(page, "a small red house")

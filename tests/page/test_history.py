@@ -45,7 +45,7 @@ def test_history_shows_the_jobs_of_the_api_after_a_reload(page: Page, job: dict[
 def test_download_saves_the_bytes_of_the_image(page: Page, job: dict[str, Any], caller: Caller) -> None:
     page.goto("/#/history")
     with page.expect_download() as download:
-        card(page, job["id"]).get_by_role("button", name="Download image 2").click()
+        card(page, job["id"]).get_by_role("button", name="Download: image 2").click()
     assert download.value.suggested_filename == f"{job['id']}-1.png"
     link = rest.link(caller.stack, job["result"]["data"][1]["url"])
     assert download.value.path().read_bytes() == caller.ask("GET", link).body
@@ -133,3 +133,21 @@ def test_unknown_job_is_refused_in_the_words_of_the_api(page: Page, problems: Pr
     problems.expect("status of 404")
     page.goto("/#/history?job=job_00000000000000000000000000")
     expect(page.get_by_role("alert")).to_contain_text("job")
+
+
+def test_repeat_fills_the_form_with_the_settings_of_the_job(page: Page, job: dict[str, Any]) -> None:
+    page.goto("/#/history")
+    card(page, job["id"]).get_by_role("button", name="Repeat with these settings").click()
+    expect(page.get_by_role("link", name="Generate", exact=True)).to_have_attribute("aria-current", "page")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(job["request"]["prompt"])
+    expect(page.locator(".model-button .model-name")).to_have_text("local/sketch")
+    expect(page.get_by_label("Images", exact=True)).to_have_value("2")
+    page.get_by_text("More options").click()
+    expect(page.get_by_label("Seed")).to_have_value("7")
+
+
+def test_image_goes_from_the_history_into_an_edit(page: Page, job: dict[str, Any]) -> None:
+    page.goto("/#/history")
+    card(page, job["id"]).get_by_role("button", name="Use as input").first.click()
+    expect(page.get_by_role("link", name="Edit", exact=True)).to_have_attribute("aria-current", "page")
+    expect(page.locator(".input-list img")).to_have_count(1)

@@ -93,6 +93,22 @@ def test_several_runs_go_on_at_once(page: Page, openai: OpenAI) -> None:
     assert len(submissions(openai)) == 2
 
 
+def test_many_runs_leave_connections_for_cancels(page: Page, openai: OpenAI) -> None:
+    """A browser opens six connections to one server: event streams must not take all of them."""
+    open_view(page, model="openai/gpt-image-2")
+    page.get_by_text("More options").click()
+    page.get_by_label("Partial images").fill("1")
+    runs = [submit(page, f"fox {number} of many") for number in range(8)]
+    for run in runs:
+        expect_status(run, "Running")
+    runs[0].get_by_role("button", name="Cancel").click()
+    expect_status(runs[0], "Cancelled")
+    assert openai.hold
+    openai.hold.set()
+    for run in runs[1:]:
+        expect_status(run, "Completed")
+
+
 @pytest.mark.parametrize("how", ["double click", "Ctrl+Enter held down"])
 def test_impatient_submission_makes_one_job(page: Page, caller: Caller, how: str) -> None:
     prompt = f"a fox by {how}"

@@ -1,25 +1,39 @@
-"""Processes load no package that only other programs need."""
+"""Packages of the command line stay out of the gateway's processes."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 import pytest
 from imagegateway.platform.optional_imports import hidden
 
+PROCESSES = ("imagegateway.router.__main__", "imagegateway.providers.__main__", "imagegateway.media.__main__")
 
-def test_hidden_package_can_not_be_imported_and_comes_back() -> None:
-    with hidden("json", "package_that_is_not_installed"), pytest.raises(ModuleNotFoundError):
-        __import__("json")
-    assert sys.modules["json"] is json
-    assert "package_that_is_not_installed" not in sys.modules
+PACKAGES = {"rich", "click", "pygments", "cyclopts", "pydantic"}
 
 
-@pytest.mark.parametrize("process", ["router", "providers", "media"])
-def test_process_loads_neither_rich_nor_click(process: str) -> None:
-    code = f"import sys, imagegateway.{process}.__main__\nprint({{'rich', 'click', 'pygments'}} & {{*sys.modules}})"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
-    )
+def imported(module: str, packages: set[str]) -> list[str]:
+    """Return those of the packages that a process with this module imports."""
+    script = f"import sys, {module}; print(*({packages} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("module", PROCESSES)
+def test_process_imports_no_package_of_the_command_line(module: str) -> None:
+    assert imported(module, PACKAGES) == []
+
+
+def test_parent_of_the_stack_imports_no_http_client_either() -> None:
+    assert imported("imagegateway.stack.up", {*PACKAGES, "aiohttp", "httpx"}) == []
+
+
+def test_hidden_package_cannot_be_imported_within_the_block_only() -> None:
+    import difflib  # noqa: PLC0415
+
+    before = sys.modules["difflib"]
+    with hidden("difflib", "no_such_package"), pytest.raises(ModuleNotFoundError):
+        import difflib  # noqa: PLC0415
+    assert sys.modules["difflib"] is before is difflib
+    assert "no_such_package" not in sys.modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from imagegateway.stack.example_key import ExampleKey
@@ -14,6 +15,7 @@ def test_link_to_the_page_carries_a_generated_key_in_its_fragment() -> None:
     text = welcome(URL, ExampleKey("igw_a", "igw_a", "new"), Path("/data/first-image.png"), 2.0)
     assert f"  web page     {URL}/#key=igw_a\n" in text
     assert "Bearer igw_a" in text
+    assert re.search(r'^  \S*imagegateway generate "a lighthouse at dusk"', text, re.MULTILINE)
     assert "/data/first-image.png" in text
 
 

@@ -43,6 +43,8 @@ def run(*arguments: str, standard_input: str = "", **values: str) -> subprocess.
         settings.current.cache_clear()
         try:
             status = cli.main(arguments)
+        except SystemExit as end:  # after a signal
+            status = end.code if isinstance(end.code, int) else 1
         finally:
             settings.current.cache_clear()
     return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())

@@ -83,7 +83,7 @@ class FakeGateway:
     facts: dict[str, Any] = field(default_factory=dict)
     """Further fields of the job."""
     streams: list[str] = field(default_factory=list)
-    """Faults of the next event streams: `cut` after an event, `empty`, `refused`, `error`, `overloaded`."""
+    """Faults of the next event streams: `cut`, `empty`, `silent`, `refused`, `error`, `overloaded`."""
     lost_answers: int = 0
     """Number of submissions whose connection breaks before the answer."""
     cut_downloads: int = 0
@@ -229,7 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
-        if fault == "empty":
+        if fault == "silent":
+            gateway.released.wait()
+        if fault in {"empty", "silent"}:
             return
         self._event(gateway.job())
         if fault == "error":

@@ -1,4 +1,4 @@
-"""The command `imagegateway` in a real pseudo-terminal."""
+"""The command `imagegateway`, or another program, in a real pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from tests.support import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
 _SECONDS = 60.0
+_QUERY = "\x1b[c"
 
 
 @dataclass(slots=True)
@@ -30,10 +32,13 @@ class Session:
 
     process: subprocess.Popen[bytes]
     master: int
+    answer: bytes = b""
+    """The terminal's answer to the query of device attributes. Empty: none."""
     output: str = ""
     """All that the terminal has received."""
     _read: int = field(default=0, init=False)
     """Characters of the output that `expect` has passed."""
+    _answered: int = field(default=0, init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +63,10 @@ class Session:
         """Type a text."""
         os.write(self.master, text.encode())
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.type("\x03")
+
     def wait(self, seconds: float = _SECONDS) -> int:
         """Read the output to its end. Return the exit status."""
         for _ in self._chunks(seconds):
@@ -74,28 +83,39 @@ class Session:
             with suppress(OSError):  # Linux reports a closed terminal so
                 if chunk := os.read(self.master, 65536):
                     self.output += chunk.decode(errors="replace")
+                    self._answer_queries()
                     yield
                     continue
             return
         raise AssertionError(f"no end within {seconds:g} s: {self.output!r}")
 
+    def _answer_queries(self) -> None:
+        while self.answer and self.output.count(_QUERY) > self._answered:
+            self._answered += 1
+            os.write(self.master, self.answer)
+
 
 def session(
-    arguments: Sequence[str], *, columns: int = 80, environment: Mapping[str, str] | None = None, **values: str
+    arguments: Sequence[str],
+    *,
+    program: str | Path = command.PROGRAM,
+    columns: int = 80,
+    rows: int = 24,
+    answer: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    **values: str,
 ) -> Session:
     """Start a command in a terminal; `values` are settings by name, `environment` further variables."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     try:
         process = subprocess.Popen(
-            [command.PROGRAM, *arguments],
+            ["setsid", "--ctty", program, *arguments],  # a hook before the exec is unsafe beside threads
             env={**command.environment(**values), "TERM": "xterm-256color", **(environment or {})},
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  no threads run here
         )
     finally:
         os.close(slave)
-    return Session(process, master)
+    return Session(process, master, answer)

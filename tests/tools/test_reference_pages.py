@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -13,11 +14,8 @@ from imagegateway.providers.registry import ROUTES
 from imagegateway.providers.setting_names import FURTHER, OF_ROUTES, known_names
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tools import reasons_page, settings_page
+from tools import api_page, reasons_page, settings_page
 from tools.openapi.comments import Comments
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -28,6 +26,18 @@ def files(tmp_path: Path) -> FileDescriptorSet:
     arguments = ["protoc", "-Iproto", "--include_source_info", f"--descriptor_set_out={path}", proto]
     assert protoc.main(arguments) == 0
     return FileDescriptorSet.FromString(path.read_bytes())
+
+
+def test_api_page_lists_every_operation_once() -> None:
+    description = json.loads(Path("generated/imagegateway/v1/openapi.json").read_text())
+    rows = [line.split("`")[1] for line in api_page.render(description).splitlines() if line.startswith("| `")]
+    operations = [
+        f"{method.upper()} {path}"
+        for path, item in description["paths"].items()
+        for method, operation in item.items()
+        if "operationId" in operation
+    ]
+    assert sorted(rows) == sorted(operations)
 
 
 def test_settings_page_has_one_row_for_every_setting() -> None:

@@ -36,6 +36,7 @@ FIELDS: Final[dict[str, Json]] = {
         "modality": _MODALITY,
         "capabilities": {"items": {"type": "string", "enum": sorted(Capability)}},
         "retired_at": {"format": "date"},
+        "default_for": {"items": {"type": "string", "enum": ["generate", "edit", "video"]}},
     },
     "ModelPricing": {"currency": _USD, "unit": {"enum": ["image", "megapixel", "second", "million_tokens"]}},
     "ModelLimits": {

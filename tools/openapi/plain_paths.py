@@ -1,4 +1,4 @@
-"""Paths without proto methods: media by signed link, health, and the API description."""
+"""Paths without proto methods: media by signed link, health, the API description and its page."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ def paths(found: Errors) -> Json:
                 "Return this description",
                 "OpenAPI 3.1, with the gateway's own URL as the server.",
                 {"200": _success("Description.", {"application/json": {"schema": {"type": "object"}}})},
+            )
+        },
+        "/docs": {
+            "get": _open(
+                found,
+                "GetReference",
+                "Return the reference page",
+                "This description as a page for people, without any other origin.",
+                {"200": _success("Page.", {"text/html": {"schema": {"type": "string"}}})},
             )
         },
     }

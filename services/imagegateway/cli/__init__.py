@@ -65,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     app = program()
     try:
         status: int | None = app(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
+        if sys.stdout:  # a closed one is None
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has seen enough, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes at its end
+        _discard_output()
         return 1
     except CycloptsError as error:
         return _refuse(_mistake(error), " ".join(error.command_chain or ()))
@@ -78,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sentence is None:
             raise
         print(f"imagegateway: {printable(sentence)}", file=sys.stderr)
+        if isinstance(error, OSError):
+            _discard_output()
         return 1
     return status or 0
 
@@ -125,6 +128,12 @@ def _mistake(error: CycloptsError) -> str:
 def _stated_default(value: Any) -> str | None:
     """Return a default for the help: none for flags that are off and for options without a value."""
     return None if value in (None, False, "", ()) else str(value)
+
+
+def _discard_output() -> None:
+    """Discard what the standard output cannot take: the interpreter flushes it at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _escape_unprintable() -> None:

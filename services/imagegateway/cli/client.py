@@ -10,10 +10,13 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx  # noqa: TID251  a client of the gateway, with the user's proxies and certificates, makes no outbound call
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.target import Connection, Target
 from imagegateway.outbound import sse
+from imagegateway.platform.optional_imports import hidden
+
+with hidden("click"):  # httpx would import its own command line
+    import httpx  # noqa: TID251  a client of the gateway makes no outbound call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

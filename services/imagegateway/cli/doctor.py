@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from cyclopts import App
 from imagegateway.cli.local import settings_here
+from imagegateway.cli.options import Json
+from imagegateway.cli.terminal import DIM, GREEN, RED, print_document, styled
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
 from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.setting_source import PREFIX
@@ -30,22 +33,43 @@ _MAX_BYTES: Final = 10 * 1024 * 1024
 app = App(name="doctor")
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Result of one route's check. `good`: the route works, or the operator does not use it."""
+
+    route: str
+    good: bool
+    configured: bool
+    message: str
+
+
 @app.default
-def doctor() -> int:
+def doctor(*, json: Json = False) -> int:
     """Check each configured provider route by a request that costs nothing. Return 1 if one does not work."""
-    return asyncio.run(examine(settings_here()))
+    return asyncio.run(examine(settings_here(), as_json=json))
 
 
-async def examine(current: Settings, families: Mapping[str, FamilyEntry] = HTTP_FAMILIES) -> int:
+async def examine(
+    current: Settings, families: Mapping[str, FamilyEntry] = HTTP_FAMILIES, *, as_json: bool = False
+) -> int:
     """Print a line for each route. Return 1 if a route with any of its settings does not work, else 0."""
     routes = {call.route.name: (adapter, call) for adapter, call in _routes(families)}
     async with Outbound(UrlGuard(current.allow_hosts)) as outbound:
         verdicts = await asyncio.gather(
             *(_probe(adapter, call, current, outbound) for adapter, call in routes.values())
         )
-    for route, (_, text) in zip(routes, verdicts, strict=True):
-        print(f"{route:14} {text}")
-    return 0 if all(good for good, _ in verdicts) else 1
+    if as_json:
+        print_document({"object": "list", "data": [asdict(verdict) for verdict in verdicts]})
+    else:
+        for verdict in verdicts:
+            print(f"{verdict.route:14} {styled(verdict.message, _style(verdict))}")
+    return 0 if all(verdict.good for verdict in verdicts) else 1
+
+
+def _style(verdict: Verdict) -> str:
+    if not verdict.good:
+        return RED
+    return GREEN if verdict.configured else DIM
 
 
 def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call]]:
@@ -63,17 +87,20 @@ def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call
             )
 
 
-async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outbound) -> tuple[bool, str]:
-    """Send a route's probe. Return True if the route works or is not configured, and the text to print."""
+async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outbound) -> Verdict:
+    """Send a route's probe."""
+    name = call.route.name
     required = call.route.required_settings
     missing = [name for name in required if not current.source.text(name.removeprefix(PREFIX))]
     if missing:
         # Some of several settings are a mistake; none means that the operator does not use the route.
-        return missing == list(required), f"not configured: set {' and '.join(missing)}"
+        message = f"not configured: set {' and '.join(missing)}"
+        return Verdict(name, missing == list(required), configured=False, message=message)
     endpoint = Endpoint.resolve(adapter, current, "")
     probe = adapter.probe()
     if probe is None:
-        return True, "configured; the provider has no request without cost"
+        message = "configured; the provider has no request without cost"
+        return Verdict(name, good=True, configured=True, message=message)
     try:
         async with outbound.call(
             probe.method,
@@ -87,22 +114,22 @@ async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outb
             response = HttpResponse(incoming.status, incoming.headers, await incoming.read())
     except (UnsentError, SentError, TimeoutError):
         setting = f"{PREFIX}{base_url_setting(adapter.route)}"
-        return False, f"can't be reached at {endpoint.base_url}: check {setting} and the network"
-    return _verdict(adapter, call, endpoint, response)
-
-
-def _verdict(adapter: Adapter, call: Call, endpoint: Endpoint, response: HttpResponse) -> tuple[bool, str]:
-    """Return the result of `_probe` for a response."""
+        message = f"can't be reached at {endpoint.base_url}: check {setting} and the network"
+        return Verdict(name, good=False, configured=True, message=message)
     if adapter.accepts_key(response):
-        return True, "works"
+        return Verdict(name, good=True, configured=True, message="works")
+    return Verdict(name, good=False, configured=True, message=_refusal(adapter, call, endpoint, response))
+
+
+def _refusal(adapter: Adapter, call: Call, endpoint: Endpoint, response: HttpResponse) -> str:
+    """Return the meaning of a response that does not accept the key."""
     match adapter.read_error(call, response).reason:
         case ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
             names = dict.fromkeys((call.route.api_key_setting, *call.route.required_settings))
-            text = f"refuses the key (status {response.status}): check {' and '.join(names)}"
+            return f"refuses the key (status {response.status}): check {' and '.join(names)}"
         case ErrorReason.ERROR_REASON_PROVIDER_BILLING:
-            text = f"refuses for lack of credit (status {response.status})"
+            return f"refuses for lack of credit (status {response.status})"
         case ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED | ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE:
-            text = f"is busy (status {response.status}): try again later"
+            return f"is busy (status {response.status}): try again later"
         case _:
-            text = f"responds with status {response.status} at {endpoint.base_url}"
-    return False, text
+            return f"responds with status {response.status} at {endpoint.base_url}"

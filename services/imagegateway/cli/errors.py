@@ -22,4 +22,6 @@ def sentence_of(error: Exception) -> str | None:
     from imagegateway.platform.setting_source import SettingError  # noqa: PLC0415
     from imagegateway.stack.errors import StackError  # noqa: PLC0415
 
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(filter(None, (str(error.filename or ""), error.strerror)))
     return str(error) if isinstance(error, CommandError | SettingError | StackError | UnavailableError) else None

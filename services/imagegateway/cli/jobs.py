@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,7 +17,7 @@ from imagegateway.cli.images.results import warn
 from imagegateway.cli.images.run import JobRun
 from imagegateway.cli.options import Json
 from imagegateway.cli.target import Connection
-from imagegateway.cli.terminal import print_document, print_fields, print_table
+from imagegateway.cli.terminal import print_document, print_fields, print_table, when
 from imagegateway.platform.printable import printable
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def list_jobs(
     if json:
         print_document({"object": "list", "data": found})
     else:
-        print_table(("id", "created", "status", "model", "cost", "prompt"), map(_row, found))
+        print_table(("id", "age", "status", "model", "cost", "prompt"), map(_row, found))
 
 
 @app.command(sort_key=2)
@@ -154,7 +155,7 @@ def _get(client: Client, job_id: str) -> Job:
 def _row(job: Job) -> tuple[str, ...]:
     prompt = jobs.prompt(job)
     shown = prompt if len(prompt) <= _PROMPT_CHARACTERS else f"{prompt[: _PROMPT_CHARACTERS - 1]}…"
-    return job["id"], jobs.when(job["created_at"]), jobs.status(job), job["model"], jobs.cost(job.get("cost")), shown
+    return job["id"], jobs.age(job, time.time()), jobs.status(job), job["model"], jobs.cost(job.get("cost")), shown
 
 
 def _show(job: Job, *, as_json: bool) -> None:
@@ -170,18 +171,18 @@ def _show(job: Job, *, as_json: bool) -> None:
         "model": job["model"],
         "provider": job.get("provider", ""),
         **request,
-        "created": jobs.when(job["created_at"]),
-        "ended": jobs.when(job.get("completed_at")),
+        "created": when(job["created_at"]),
+        "ended": when(job.get("completed_at", 0)),
         "time": jobs.duration(job),
         "cost": jobs.cost(job.get("cost")),
         "error": f"{error['message']} [{error['code']}]" if error else "",
-        "erased": jobs.when(job.get("erased_at")),
+        "erased": when(job.get("erased_at", 0)),
         **{f"metadata.{name}": value for name, value in job.get("metadata", {}).items()},
         **{
             f"file {index + 1}": entry.get("url", "")
             for index, entry in enumerate(job.get("result", {}).get("data", []))
         },
-        "files until": jobs.when(job.get("expires_at")) if jobs.filenames(job) else "",
+        "files until": when(job.get("expires_at", 0)) if jobs.filenames(job) else "",
     }
     print_fields({name: text for name, text in fields.items() if text})
     warn(job)

@@ -9,14 +9,28 @@ import json
 import sys
 from datetime import UTC, datetime
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform import setting_source
 from imagegateway.platform.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
+
+_SHORT: Final = 10
+"""Characters of texts that a narrow terminal does not fold."""
+DIM: Final = "2"
+RED: Final = "31"
+GREEN: Final = "32"
+
+
+def styled(text: str, style: str) -> str:
+    """Return a printable text in a style, if the standard output is a terminal that takes colours."""
+    if sys.stdout.isatty() and setting_source.colors_allowed():
+        return f"\x1b[{style}m{printable(text)}\x1b[0m"
+    return printable(text)
 
 
 def print_document(document: Any) -> None:
@@ -63,8 +77,10 @@ def _print_fitting(cells: Sequence[Sequence[str]]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in cells[0]:
-        table.add_column(name, overflow="fold")
+    for position, column in enumerate(zip(*cells, strict=True)):
+        # An id over two lines can't be copied, and short texts over two lines can't be read.
+        is_whole = position == 0 or max(map(len, column)) <= _SHORT
+        table.add_column(column[0], overflow="fold", no_wrap=is_whole)
     for row in cells[1:]:
         table.add_row(*map(Text, row))
     console().print(table)

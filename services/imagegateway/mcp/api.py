@@ -23,7 +23,7 @@ ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _SECONDS: Final = 60.0
 """Timeout of a call. Events come every 15 s."""
 _PAUSES: Final = (0.5, 2.0, 5.0)
-"""Pauses before repeats of a call that did not reach the gateway or lost its answer, in seconds."""
+"""Pauses before repeats of a call without a response, or refused for a time, in seconds."""
 
 Json = dict[str, Any]
 
@@ -31,13 +31,12 @@ Json = dict[str, Any]
 class ApiError(Exception):
     """Error of the API, or of the way to it: one sentence for people that names the field."""
 
-    def __init__(self, message: str, status: int = 0, body: bytes = b"", retry_after: str = "") -> None:
+    def __init__(self, message: str, response: httpx.Response | None = None, *, passes: bool = False) -> None:
         super().__init__(message)
-        self.status = status
-        """HTTP status. 0: no response arrived."""
-        self.body = body
-        self.retry_after = retry_after
-        """Seconds; empty: not stated."""
+        self.response = response
+        """The refusal, with its body. None: none arrived, or a tool refuses an argument."""
+        self.passes = passes
+        """True: a repeat of the call may succeed, and an earlier attempt may have begun a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class GatewayApi:
         try:
             job = await self._json("POST", path, headers=headers, content=orjson.dumps(request))
         except ApiError as error:
-            if error.status:
+            if not error.passes:
                 raise
             raise ApiError(
                 f"{error} Whether a job began is unknown: call again with the same arguments and idempotency_key "
@@ -77,6 +76,7 @@ class GatewayApi:
 
     async def check_key(self) -> None:
         """Raise ApiError unless the API takes the caller's key."""
+        # The shortest response that every scope may read.
         await self._json("GET", "/v1/models", params={"modality": "video"})
 
     async def events(self, job_id: str) -> AsyncGenerator[Json, None]:
@@ -100,14 +100,14 @@ class GatewayApi:
             return bytes(content)
 
     async def _json(self, method: str, path: str, **options: Any) -> Json:
-        """Return the JSON of a response. Repeat a call without a response: every one of them is idempotent."""
+        """Return the JSON of a response. Repeat a call whose error may pass: every call here is idempotent."""
         for pause in (*_PAUSES, None):
             try:
                 async with self._response(method, path, **options) as response:
                     body = await response.aread()
                 return orjson.loads(body) if body else {}
             except ApiError as error:
-                if pause is None or error.status:
+                if pause is None or not error.passes:
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
@@ -120,23 +120,25 @@ class GatewayApi:
         given = {"content-type": "application/json", **self.headers, **(headers or {})}
         try:
             async with self.client.stream(method, path, headers=given, **options) as response:
-                if response.status_code >= 400:
-                    raise _refusal(response, await response.aread())
+                if response.is_error:
+                    await response.aread()
+                    raise _refusal(response)
                 yield response
         except httpx.HTTPError as error:
-            raise ApiError("The gateway can't be reached.") from error
+            raise ApiError("The gateway can't be reached.", passes=True) from error
 
 
-def _refusal(response: httpx.Response, body: bytes) -> ApiError:
+def _refusal(response: httpx.Response) -> ApiError:
     """Return the error of a response in one sentence, with the name of the field if the sentence lacks it."""
     try:
-        error = orjson.loads(body)["error"]
+        error = orjson.loads(response.content)["error"]
         message, param = str(error["message"]), error["param"]
     except (ValueError, TypeError, LookupError):
         message, param = f"The gateway's response has the status {response.status_code}.", None
     if param and str(param) not in message:
         message = f"{param}: {message}"
-    return ApiError(message, response.status_code, body, response.headers.get("retry-after", ""))
+    passes = response.is_server_error and response.headers.get("x-should-retry") != "false"
+    return ApiError(message, response, passes=passes)
 
 
 def client(base_url: str, socket: Path | None = None) -> httpx.AsyncClient:

@@ -79,7 +79,7 @@ def _scope(request: web.Request) -> MutableMapping[str, Any]:
         "scheme": request.scheme,
         "path": request.path,
         "raw_path": request.raw_path.encode("latin-1"),
-        "query_string": request.query_string.encode(),
+        "query_string": request.rel_url.raw_query_string.encode("latin-1"),
         "root_path": "",
         "headers": [(name.lower(), value) for name, value in request.raw_headers],
         "client": None,

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.mcp.api import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractAsyncContextManager
+
     from imagegateway.mcp.api import GatewayApi
+    from imagegateway.mcp.content import Transfer
 
 MAX_INPUT_BYTES: Final = 26_214_400
 """Bytes of all earlier results and files of one call: 25 MiB, the limit of one input image."""
@@ -22,12 +27,20 @@ _SIGNATURES: Final = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jp
 
 
 class InputReader:
-    """Reader of one call's input images. `files`: paths of this machine are accepted."""
+    """Reader of one call's input images.
 
-    def __init__(self, api: GatewayApi, *, files: bool) -> None:
+    `transfer`: the context in which a call may hold whole images. `files`: paths of this machine are accepted.
+    """
+
+    def __init__(self, api: GatewayApi, transfer: Transfer, *, files: bool) -> None:
         self._api = api
+        self._transfer = transfer
         self._files = files
         self._left = MAX_INPUT_BYTES
+
+    def holding(self, given: Iterable[str]) -> AbstractAsyncContextManager[None]:
+        """Return the context in which a call reads these arguments by `url`, and sends the images."""
+        return nullcontext() if all(map(_URL.match, given)) else self._transfer()
 
     async def url(self, given: str, name: str) -> str:
         """Return an argument's image as a URL for the API. Raises ApiError naming the argument."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from imagegateway.mcp.api import ENDED
 from imagegateway.mcp.waiting import jobs
@@ -47,10 +47,10 @@ class Job(_Result):
     """State of a job, with its files once it is completed."""
 
     job_id: str
-    status: Annotated[str, Field(description="queued, running, completed, failed or cancelled")]
+    status: Literal["queued", "running", "completed", "failed", "cancelled"]
     model: Annotated[str, Field(description="Model that serves the job.")]
     files: Annotated[list[File], Field(description="Images, or the video, of a completed job.")]
-    progress: Annotated[int | None, Field(description="Percent.")] = None
+    progress: Annotated[int | None, Field(description="Percent, if the provider reports it.")] = None
     queue_position: Annotated[int | None, Field(description="Jobs ahead of a queued one.")] = None
     cost: Cost | None = None
     warnings: Annotated[list[str], Field(description="Options that were not met exactly.")]

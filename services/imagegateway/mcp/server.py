@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from imagegateway.mcp.content import ResultContent
 from imagegateway.mcp.inputs import InputReader
+from imagegateway.mcp.limits import TRANSFERS
 from imagegateway.mcp.tools import INSTRUCTIONS, TOOLS, ToolCall, run_tool
 from imagegateway.mcp.waiting import Progress
+from imagegateway.platform.tenant_slots import TenantSlots
 from mcp.server.lowlevel import Server
 from mcp_types import ListToolsResult
 
@@ -28,6 +32,8 @@ def build(api_of: Callable[[Mapping[str, str]], GatewayApi], preview: Preview, *
     `files`: edits may read local files.
     """
 
+    transfers = TenantSlots(TRANSFERS, TRANSFERS // 2)
+
     async def list_tools(
         _context: ServerRequestContext[Any, Any], _params: PaginatedRequestParams | None
     ) -> ListToolsResult:
@@ -35,8 +41,13 @@ def build(api_of: Callable[[Mapping[str, str]], GatewayApi], preview: Preview, *
 
     async def call_tool(context: ServerRequestContext[Any, Any], params: CallToolRequestParams) -> CallToolResult:
         api = api_of({} if context.request is None else context.request.headers)
-        progress = Progress(context.session.report_progress)
-        call = ToolCall(api, InputReader(api, files=files), progress, preview)
+        transfer = partial(transfers.hold, api.headers.get("authorization", ""))
+        call = ToolCall(
+            api,
+            InputReader(api, transfer, files=files),
+            Progress(context.session.report_progress),
+            ResultContent(api, preview, transfer),
+        )
         return await run_tool(params.name, params.arguments or {}, call)
 
     return Server(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from imagegateway.mcp.content import Preview
     from imagegateway.platform.settings import Settings
 
+_RELAYED: Final = ("content-type", "retry-after", "x-should-retry")
+"""Headers of the API's refusal that pass on to the caller."""
 _CREDENTIALS: Final = ("authorization", "x-byok-")
 """Starts of the names of headers that pass on to the API."""
 
@@ -48,10 +50,10 @@ class McpService:
         try:
             await self.api(headers).check_key()
         except ApiError as error:
-            if not error.status:
+            if error.response is None:
                 raise UnavailableError("the API can't be reached").as_gateway_error() from error
-            retry = {"retry-after": error.retry_after} if error.retry_after else {}
-            return web.Response(status=error.status, body=error.body, headers=retry, content_type="application/json")
+            relayed = {name: error.response.headers[name] for name in _RELAYED if name in error.response.headers}
+            return web.Response(status=error.response.status_code, body=error.response.content, headers=relayed)
         return None
 
     def api(self, headers: Mapping[str, str]) -> GatewayApi:

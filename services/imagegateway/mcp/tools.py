@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from imagegateway.mcp import arguments as args
 from imagegateway.mcp.api import EDITS, GENERATIONS, VIDEOS, ApiError
-from imagegateway.mcp.content import result_of
 from imagegateway.mcp.results import Job, Model, Models
+from imagegateway.mcp.schemas import schema_of
 from imagegateway.mcp.waiting import wait
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from imagegateway.mcp.api import GatewayApi
-    from imagegateway.mcp.content import Preview
+    from imagegateway.mcp.content import ResultContent
     from imagegateway.mcp.inputs import InputReader
     from imagegateway.mcp.waiting import Progress
 
@@ -38,7 +38,7 @@ class ToolCall:
     api: GatewayApi
     inputs: InputReader
     progress: Progress
-    preview: Preview
+    results: ResultContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,15 @@ async def _generate_image(call: ToolCall, given: args.GenerateImage) -> CallTool
 
 async def _edit_image(call: ToolCall, given: args.EditImage) -> CallToolResult:
     request = given.request()
-    request["images"] = [await call.inputs.url(image, f"images[{index}]") for index, image in enumerate(given.images)]
-    if given.mask:
-        request["mask_url"] = await call.inputs.url(given.mask, "mask")
-    return await _make(call, EDITS, request, given.idempotency_key, given.wait_seconds)
+    async with call.inputs.holding([*given.images, given.mask] if given.mask else given.images):
+        request["images"] = [
+            await call.inputs.url(image, f"images[{index}]") for index, image in enumerate(given.images)
+        ]
+        if given.mask:
+            request["mask_url"] = await call.inputs.url(given.mask, "mask")
+        job_id = await _submit(call, EDITS, request, given.idempotency_key)
+        request.clear()  # the wait would hold the images
+    return await _wait(call, job_id, given.wait_seconds)
 
 
 async def _generate_video(call: ToolCall, given: args.GenerateVideo) -> CallToolResult:
@@ -68,9 +73,12 @@ async def _make(
     call: ToolCall, path: str, request: dict[str, Any], idempotency_key: str | None, seconds: float
 ) -> CallToolResult:
     """Start a job and wait for its end."""
-    job_id = await call.api.submit(path, request, idempotency_key or uuid.uuid4().hex)
-    request.clear()  # input images, which the wait would hold
-    return await _wait(call, job_id, seconds)
+    return await _wait(call, await _submit(call, path, request, idempotency_key), seconds)
+
+
+async def _submit(call: ToolCall, path: str, request: dict[str, Any], idempotency_key: str | None) -> str:
+    """Start a job and return its id."""
+    return await call.api.submit(path, request, idempotency_key or uuid.uuid4().hex)
 
 
 async def _wait_for_job(call: ToolCall, given: args.WaitForJob) -> CallToolResult:
@@ -79,7 +87,7 @@ async def _wait_for_job(call: ToolCall, given: args.WaitForJob) -> CallToolResul
 
 async def _wait(call: ToolCall, job_id: str, seconds: float) -> CallToolResult:
     job = Job.of(await wait(call.api, job_id, seconds, call.progress))
-    return await result_of(job, call.api, call.preview)
+    return await call.results.of(job)
 
 
 async def _get_job(call: ToolCall, given: args.JobArguments) -> CallToolResult:
@@ -125,8 +133,8 @@ def _define(
         name=run.__name__.removeprefix("_"),
         title=title,
         description=description,
-        input_schema=arguments.model_json_schema(),
-        output_schema=output.model_json_schema(),
+        input_schema=schema_of(arguments),
+        output_schema=schema_of(output),
         annotations=ToolAnnotations(
             read_only_hint=reads,
             destructive_hint=destroys,

@@ -53,7 +53,7 @@ async def wait(api: GatewayApi, job_id: str, seconds: float, progress: Progress)
                             if job["status"] in ENDED:
                                 return job
                 except ApiError as error:
-                    if error.status:
+                    if not error.passes:
                         raise
                 await asyncio.sleep(_RECONNECT_SECONDS)
     except TimeoutError:

@@ -61,7 +61,7 @@ class _Batches:
     Without an event loop, lines are written at once. The process's exit writes all pending lines.
     """
 
-    def __init__(self, target: LogOutput) -> None:
+    def __init__(self, target: TextIO) -> None:
         self._target = target
         self._lines: list[str] = []
         atexit.register(self._write_pending)
@@ -123,7 +123,7 @@ def configure(settings: LogSettings, process: str, output: LogOutput | None = No
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Batches(output or sys.stdout))),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", output or _Batches(sys.stdout))),
         cache_logger_on_first_use=True,
     )
     stdlib_logging.basicConfig(level=stdlib_logging.WARNING, handlers=[_Forward()], force=True)

@@ -11,6 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.platform.optional_imports import hidden
+
+with hidden("aiohttp"):  # 12 MB that nats-py would import for WebSockets
+    import nats.aio.client  # noqa: F401
+
 from imagegateway.keys.audit_log import AuditLog
 from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.key_store import KeyStore

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from imagegateway.stack.example_key import ExampleKey
 
 
@@ -30,6 +32,7 @@ def welcome(url: str, key: ExampleKey | None, image: Path | None, seconds: float
         "",
         "Try it:",
         "",
+        *([f'  {_program()} generate "a lighthouse at dusk" --model local/sketch', ""] if key else []),
         f'  curl -s {url}/v1/images/generations -H "Authorization: Bearer {shown}" \\',
         "    -H 'Content-Type: application/json' \\",
         """    -d '{"model": "local/sketch", "prompt": "a lighthouse at dusk", "size": "1024x1024"}'""",
@@ -37,3 +40,9 @@ def welcome(url: str, key: ExampleKey | None, image: Path | None, seconds: float
         "Ctrl-C stops everything.",
     ]
     return "\n".join(lines)
+
+
+def _program() -> str:
+    """Return the command as this user's shell finds it: its name, else its path."""
+    path = Path(sys.executable).with_name("imagegateway")
+    return "imagegateway" if shutil.which("imagegateway") or not path.exists() else os.path.relpath(path)

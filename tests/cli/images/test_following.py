@@ -90,6 +90,15 @@ def test_server_without_a_useful_stream_is_polled_to_the_end(fault: str) -> None
     assert len(gateway.calls("GET", f"/v1/jobs/{JOB_ID}")) == 3
 
 
+def test_proxy_that_holds_streams_back_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagegateway.cli.client._EVENT_TIMEOUT", 0.1)
+    screen = Screen()
+    with fake_gateway.serving(FakeGateway(life=[RUNNING, HALFWAY, HALFWAY], streams=["silent"])) as gateway:
+        assert wait(gateway, screen)["status"] == "completed"
+    assert len(gateway.calls("GET", f"/v1/jobs/{JOB_ID}/events")) == 1
+    assert len(gateway.calls("GET", f"/v1/jobs/{JOB_ID}")) == 3
+
+
 def test_overloaded_gateway_is_asked_again() -> None:
     screen = Screen()
     with fake_gateway.serving(FakeGateway(life=[RUNNING], streams=["overloaded"])) as gateway:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.cli.images.submission import Request
 
-from tests.support import fake_gateway
+from tests.support import command, fake_gateway
 from tests.support.fake_gateway import CANCELLED, FAILED, JOB_ID, KEY
 
 if TYPE_CHECKING:
@@ -209,6 +212,10 @@ def test_job_without_files_is_an_error(run: Run, gateway: FakeGateway, end: dict
     done = run("generate", "A red fox")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == message
+    gateway.at = 0
+    done = run("generate", "A red fox", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout).items() >= {"status": end["status"], "files": []}.items()
 
 
 def test_refusal_is_one_sentence(run: Run, gateway: FakeGateway) -> None:
@@ -252,6 +259,30 @@ def test_full_disk_names_the_way_back_to_the_job(
     done = run("generate", "A red fox")
     assert done.returncode == 1
     assert f"No space left on device; the gateway keeps it: `imagegateway jobs download {JOB_ID}" in done.stderr
+
+
+def test_pipe_gets_the_bytes_alone(gateway: FakeGateway, folder: Path) -> None:
+    gateway.cut_downloads = 1
+    done = subprocess.run(
+        [command.PROGRAM, "generate", "-", "--output", "-"],
+        env=command.environment(url=gateway.url, key=KEY),
+        input=b"A red fox",
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == gateway.files["0.png"]
+    assert JOB_ID.encode() in done.stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_before_the_answer_hints_at_the_list_of_jobs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    monkeypatch.setattr(Request, "submit", lambda *_arguments: signal.raise_signal(number))
+    done = run("generate", "A red fox")
+    assert (done.returncode, done.stdout) == (status, "")
+    assert "The request may have reached the gateway: `imagegateway jobs list` shows its job." in done.stderr
 
 
 def test_key_is_never_printed(run: Run) -> None:

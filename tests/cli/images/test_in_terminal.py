@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import terminal, terminal_images
+from tests.support import pseudo_terminal, terminal_images
 from tests.support.fake_gateway import HALFWAY, JOB_ID, KEY, QUEUED, RUNNING, FakeGateway, drawing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
-    from tests.support.terminal import Terminal
+    from tests.support.pseudo_terminal import Session
 
-    Start = Callable[..., AbstractContextManager[Terminal]]
+    Start = Callable[..., Session]
 
 _KITTY = b"\x1b_Gi=31;OK\x1b\\\x1b[6;16;8t\x1b[?62;c"
 _QUERY = re.compile(r"\x1b_Gi=31[^\x1b]*\x1b\\")
@@ -28,7 +27,7 @@ _QUERY = re.compile(r"\x1b_Gi=31[^\x1b]*\x1b\\")
 @pytest.fixture
 def start(gateway: FakeGateway) -> Start:
     """Start a command in a terminal, with the fake gateway."""
-    return lambda *arguments, **options: terminal.running(*arguments, url=gateway.url, key=KEY, **options)
+    return lambda *arguments, **options: pseudo_terminal.session(arguments, url=gateway.url, key=KEY, **options)
 
 
 def test_progress_ends_with_the_preview_and_the_path(start: Start, gateway: FakeGateway) -> None:
@@ -36,7 +35,7 @@ def test_progress_ends_with_the_preview_and_the_path(start: Start, gateway: Fake
     gateway.is_held = True
     with start("generate", "A red fox", "-o", "fox.png", answer=_KITTY) as program:
         for text in ("queued, 2 ahead", "queued, next", "running, 50 %"):
-            program.read_until(text)
+            program.expect(text)
         gateway.is_held = False
         gateway.released.set()
         assert program.wait() == 0
@@ -59,7 +58,7 @@ def test_ctrl_c_leaves_the_job_and_names_the_way_back(start: Start, gateway: Fak
     gateway.life = [RUNNING, HALFWAY]
     gateway.is_held = True
     with start("generate", "A red fox", "--output", "my fox.png") as program:
-        program.read_until("running, 50 %")
+        program.expect("running, 50 %")
         program.interrupt()
         assert program.wait() == 130
     assert program.output.replace("\r", "").splitlines()[-3:] == [
@@ -74,8 +73,8 @@ def test_ctrl_c_leaves_the_job_and_names_the_way_back(start: Start, gateway: Fak
 
 def test_erase_asks_first(start: Start, gateway: FakeGateway) -> None:
     with start("jobs", "erase", JOB_ID) as program:
-        program.read_until("[y/N]")
-        program.press("\n")
+        program.expect("[y/N]")
+        program.type("\n")
         assert program.wait() == 1
     assert gateway.received == []
 

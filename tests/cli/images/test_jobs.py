@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.cli.images import job
 
 from tests.support.fake_gateway import FAILED, HALFWAY, JOB_ID, QUEUED
 
@@ -18,12 +20,19 @@ if TYPE_CHECKING:
 def test_list_has_a_line_for_each_job(run: Run, gateway: FakeGateway) -> None:
     gateway.facts = {"request": {"prompt": "A red\x1b[31m fox " + "x" * 50}}
     header, row = run("jobs", "list", "--status", "queued", "--model", "bfl/flux-2-pro").stdout.splitlines()
-    assert header.split() == ["ID", "CREATED", "STATUS", "MODEL", "COST", "PROMPT"]
-    assert row.startswith(f"{JOB_ID}  2026-09-21 14:13:20  queued, 2 ahead  bfl/flux-2-pro")
+    assert header.split() == ["ID", "AGE", "STATUS", "MODEL", "COST", "PROMPT"]
+    assert re.match(rf"{JOB_ID}  \d+ \w+ +queued, 2 ahead  bfl/flux-2-pro", row)
     assert "\\x1b" in row
     assert row.endswith("…")
     (call,) = gateway.received
     assert call.query == {"status": "queued", "model": "bfl/flux-2-pro", "page_size": "20"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(-5, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"), (200_000, "2 d")]
+)
+def test_age_has_its_largest_unit(seconds: int, age: str) -> None:
+    assert job.age({"created_at": 1_790_000_000}, 1_790_000_000 + seconds) == age
 
 
 def test_list_as_json_has_whole_jobs(run: Run) -> None:

@@ -112,3 +112,29 @@ test("a cancellation before the job exists follows its submission", async () => 
   assert.equal(door.calls.at(-1).path, "/v1/jobs/job_1/cancel");
   assert.equal(run.job?.status, "cancelled");
 });
+
+test("a run beyond four event streams polls its job", async () => {
+  /** @type {(value?: unknown) => void} */
+  let end = () => {};
+  const held = new Promise((resolve) => (end = resolve));
+  const streaming = Array.from({ length: 4 }, () => {
+    const door = gateway([job("queued")]);
+    door.events = async function* () {
+      await held;
+      yield event(1, job("completed"));
+    };
+    return new Run(REQUEST, door);
+  });
+  for (const run of streaming) await run.submit();
+  const following = streaming.map((run) => run.follow());
+
+  const door = gateway([job("queued"), job("running", { progress: 50 }), job("completed")]);
+  const fifth = new Run(REQUEST, door);
+  await fifth.submit();
+  await fifth.follow();
+  assert.deepEqual(door.calls.slice(1).map(({ path }) => path), ["/v1/jobs/job_1", "/v1/jobs/job_1"]);
+  assert.deepEqual(door.pauses, [2000, 2000]);
+  assert.equal(fifth.job?.status, "completed");
+  end();
+  await Promise.all(following);
+});

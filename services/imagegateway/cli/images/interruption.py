@@ -1,4 +1,4 @@
-"""Ctrl-C during a wait: the first one ends the command with a hint, the second one ends it at once."""
+"""Ctrl-C and SIGTERM during a wait: the first signal ends the command with a hint, the second one at once."""
 
 from __future__ import annotations
 
@@ -10,22 +10,32 @@ from typing import TYPE_CHECKING, Final, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_STATUS: Final = 128 + signal.SIGINT
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Interruption(BaseException):
+    """A signal that ends the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
 
 
 @contextmanager
 def hint_on_interrupt(hint: Callable[[], str]) -> Iterator[None]:
-    """Print the hint after Ctrl-C, and exit with status 130."""
-    before = signal.signal(signal.SIGINT, _interrupt_once)
+    """Print the hint after Ctrl-C or SIGTERM, and exit with status 130 or 143."""
+    before = {number: signal.signal(number, _interrupt_once) for number in _SIGNALS}
     try:
         yield
-    except KeyboardInterrupt:
+    except _Interruption as interruption:
         print(f"\n{hint()}", file=sys.stderr)
-        raise SystemExit(_STATUS) from None
+        raise SystemExit(interruption.status) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _interrupt_once(_number: int, _frame: object) -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing that the end of the block does can hold up a second one
-    raise KeyboardInterrupt
+def _interrupt_once(number: int, _frame: object) -> NoReturn:
+    for each in _SIGNALS:  # nothing that the end of the block does can hold up a second signal
+        signal.signal(each, signal.SIG_DFL)
+    raise _Interruption(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -54,9 +53,15 @@ def duration(job: Job) -> str:
     if "completed_at" not in job:
         return ""
     seconds = max(job["completed_at"] - job["created_at"], 0)
-    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
+    if seconds >= 60:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds} s" if seconds else "under 1 s"
 
 
-def when(seconds: int | None) -> str:
-    """Return a time in Unix seconds as text in UTC. Empty for None."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else ""
+def age(job: Job, now: float) -> str:
+    """Return the time since acceptance in its largest unit, such as `5 min`. `now`: Unix seconds."""
+    seconds = max(int(now - job["created_at"]), 0)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

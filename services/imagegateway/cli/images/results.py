@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from imagegateway.cli.client import UnreachableError
 from imagegateway.cli.errors import CommandError
@@ -46,9 +46,10 @@ class Results:
     def save(self, job: Job, display: Display) -> list[Path]:
         """Save all files. Return their names, none for the standard output.
 
-        Raises CommandError for a job without files: failed, cancelled, erased or expired.
+        Raises CommandError for a job without files: failed, cancelled, erased or expired. JSON shows the job, too.
         """
-        names = _files_of(job)
+        if not (names := jobs.filenames(job)):
+            self._refuse(job)
         if self._options.is_stdout:
             self._write_out(job["id"], names[0], display)
             return []
@@ -63,6 +64,17 @@ class Results:
             display.note(f"downloading {index + 1} of {len(names)}")
             paths.append(self._download(job["id"], name, save, display))
         return paths
+
+    def _refuse(self, job: Job) -> NoReturn:
+        """Raise CommandError for a job without files."""
+        if self._options.json:
+            print_document({**job, "files": []})
+        if job["status"] == "failed":
+            warn(job)
+            raise CommandError(f"{job['error']['message']} ({job['id']})")
+        if job["status"] != "completed":
+            raise CommandError(f"job {job['id']} is {job['status']}: it has no files")
+        raise CommandError(f"the files of job {job['id']} are deleted")
 
     def _write_out(self, job_id: str, name: str, display: Display) -> None:
         """Write a file to the standard output, once it has arrived whole."""
@@ -100,11 +112,10 @@ class Results:
             print_document({**job, "files": [str(path) for path in paths]})
             return
         output = console()
-        entries = job["result"]["data"]
-        for number, (path, entry) in enumerate(zip(paths, entries, strict=True)):
+        for number, path in enumerate(paths):
             if output.is_terminal and number < _MOST_PREVIEWS:
                 self._preview(output, path)
-            details = f"  {_details(entry, path)}" if output.is_terminal else ""
+            details = f"  {_details(job['result']['data'][number], path)}" if output.is_terminal else ""
             print(f"{printable(str(path))}{details}")
         warn(job)
         parts = (f"{job['model']} by {job['provider']}", jobs.duration(job), jobs.cost(job.get("cost")), job["id"])
@@ -123,18 +134,6 @@ def warn(document: dict[str, Any]) -> None:
     """Print the warnings of a job or a plan to the standard error."""
     for warning in document.get("warnings", []):
         print(f"warning: {printable(warning['message'])}", file=sys.stderr)
-
-
-def _files_of(job: Job) -> list[str]:
-    """Return the names of a job's files. Raises CommandError without files."""
-    if job["status"] == "failed":
-        warn(job)
-        raise CommandError(f"{job['error']['message']} ({job['id']})")
-    if job["status"] != "completed":
-        raise CommandError(f"job {job['id']} is {job['status']}: it has no files")
-    if not (names := jobs.filenames(job)):
-        raise CommandError(f"the files of job {job['id']} are deleted")
-    return names
 
 
 def _details(entry: dict[str, Any], path: Path) -> str:

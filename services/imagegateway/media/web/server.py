@@ -12,6 +12,7 @@ from imagegateway.media.web import openapi
 from imagegateway.media.web.downloads import PATH, Downloads
 from imagegateway.media.web.health import Health
 from imagegateway.media.web.pages import ASSETS, Page
+from imagegateway.media.web.reference_page import add_reference_page
 from imagegateway.media.web.responses import add_headers, outermost
 from imagegateway.platform.http_server import listening
 from imagegateway.platform.supervision import Supervisor
@@ -47,6 +48,7 @@ def application(
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/openapi.json", describe)
+    add_reference_page(app)
     app.router.add_get("/", page.home)
     app.router.add_get(ASSETS, page.asset)
     mcp = endpoint.McpEndpoint(settings, lambda: _preview(settings))

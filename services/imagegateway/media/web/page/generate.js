@@ -22,5 +22,5 @@ function emptyState(bench) {
     bench.form.changed();
     bench.form.prompt.focus();
   };
-  return welcome({ models: bench.form.models, onPrompt });
+  return welcome({ models: bench.context.state.value.models, onPrompt });
 }

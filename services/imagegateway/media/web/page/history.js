@@ -127,6 +127,7 @@ class HistoryView {
       repeat: (current) => this.repeat(current),
       cancel: async ({ id }) => this.show((await call(`/v1/jobs/${id}/cancel`, { method: "POST" })).body),
       erase: (current) => this.erase(current),
+      use: (file) => this.use(file),
       guard: (work) => this.guard(work),
     });
     this.shown.set(job.id, { job, card });
@@ -139,6 +140,12 @@ class HistoryView {
     if (!repeated) return;
     this.context.state.set({ draft: { ...repeated.fields, model: repeated.model } });
     this.context.navigate(repeated.operation === "edits" ? "edit" : "generate");
+  }
+
+  /** Make an image the input of an edit. @param {File} file */
+  use(file) {
+    this.context.state.set({ inputs: [file] });
+    this.context.navigate("edit");
   }
 
   /** @param {Job} job */

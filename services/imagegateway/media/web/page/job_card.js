@@ -13,6 +13,7 @@ import { absenceText, isUnfinished, promptText, repeatOf, settingsOf, statusText
  * @property {(job: Job) => void} repeat
  * @property {(job: Job) => Promise<void>} cancel
  * @property {(job: Job) => Promise<void>} erase
+ * @property {(file: File) => void} use Make an image the input of an edit.
  * @property {(work: Promise<unknown>) => void} guard Show the error of an action.
  */
 
@@ -69,7 +70,8 @@ export function jobCard(job, actions) {
   /** @param {Job} current */
   const update = (current) => {
     const absence = absenceText(current, Date.now() / 1000);
-    const shown = (current.result?.data ?? []).map((_, index) => artifactFigure(current, index, actions));
+    const figures = { guard: actions.guard, onUse: actions.use };
+    const shown = (current.result?.data ?? []).map((_, index) => artifactFigure(current, index, figures));
     fill(
       element,
       el(

@@ -27,6 +27,7 @@ import { State } from "./state.js";
 const VIEWS = [
   { name: "generate", title: "Generate", load: () => import("./generate.js") },
   { name: "edit", title: "Edit", load: () => import("./edit.js") },
+  { name: "compare", title: "Compare", load: () => import("./compare.js") },
   { name: "history", title: "History", load: () => import("./history.js") },
   { name: "models", title: "Models", load: () => import("./catalog.js") },
   { name: "operator", title: "Operator", load: () => import("./operator.js"), operator: true },
@@ -80,6 +81,10 @@ async function start() {
   await router.start();
 }
 
+document.querySelector("a.skip")?.addEventListener("click", (event) => {
+  event.preventDefault();  // the hash names the view
+  root.focus();
+});
 takeKey();
 addEventListener("hashchange", () => {
   if (takeKey()) location.reload();

@@ -24,6 +24,7 @@ export class RequestForm {
    */
   constructor(task, models, { onChange, onSubmit }) {
     this.task = task;
+    this.memory = `imagegateway.form.${task}`;
     this.models = modelsFor(models, task);
     this.onChange = onChange;
     const usual = this.models.find(({ default_for }) => default_for?.includes(task));
@@ -43,7 +44,7 @@ export class RequestForm {
     this.main = el("div", { class: "fields" });
     this.more = el("div", { class: "fields" });
     this.moreBox = el("details", { class: "more" }, el("summary", {}, "More options"), this.more);
-    this.button = el("button", { class: "button primary go", type: "submit" });
+    this.button = el("button", { class: "button primary go", type: "submit", on: { click: onlyFirstClick } });
     this.submitHint = el("p", { class: "hint" }, "Ctrl + Enter");
     this.after = el("div", { class: "stack" });
     this.element = el(
@@ -60,6 +61,12 @@ export class RequestForm {
     );
     this.showBusy(false);
     this.showModel();
+  }
+
+  /** Fill the form as it was before a reload of this tab. Images and provider keys are not kept. */
+  restore() {
+    const kept = sessionStorage.getItem(this.memory);
+    if (kept) this.fillFrom(JSON.parse(kept));
   }
 
   /** @param {string} id */
@@ -112,6 +119,7 @@ export class RequestForm {
   changed() {
     this.showPromptError("");
     this.showEffects();
+    sessionStorage.setItem(this.memory, JSON.stringify(this.fields()));
     this.onChange();
   }
 
@@ -200,4 +208,9 @@ export class RequestForm {
     event.preventDefault();
     if (!event.repeat) onSubmit();
   }
+}
+
+/** Ignore the second click of a double click, which may come after the response to the first. @param {MouseEvent} event */
+function onlyFirstClick(event) {
+  if (event.detail > 1) event.preventDefault();
 }

@@ -22,6 +22,11 @@ import { isUnfinished } from "./job_facts.js";
 
 const SUBMIT_ATTEMPTS = 8;
 const LONGEST_PAUSE_MS = 10_000;
+/** Event streams at once. A browser opens six connections to a server over HTTP/1.1, and other calls need some. */
+const MOST_STREAMS = 4;
+const POLL_MS = 2000;
+/** Present event streams of all runs. */
+let streams = 0;
 /** Statuses after which the same call may succeed soon. The idempotency key makes a repeat safe. */
 const PASSING = new Set([0, 408, 502, 503, 504]);
 
@@ -39,6 +44,8 @@ export class Run {
     this.error = null;
     this.reconnecting = false;
     this.isCancelling = false;
+    this.failures = 0;
+    this.lastEventId = "";
     /** @type {Set<() => void>} */
     this.listeners = new Set();
   }
@@ -76,21 +83,39 @@ export class Run {
 
   /** Follow the job to its end, over broken connections. */
   async follow() {
-    let lastEventId = "";
-    for (let failures = 0; !this.ended; ) {
+    while (!this.ended) {
       try {
-        for await (const event of this.door.events(`/v1/jobs/${this.id}/events`, { lastEventId })) {
-          lastEventId = event.id;
-          failures = 0;
-          this.change({ job: event.data, reconnecting: false });
-        }
-        if (!this.ended) await this.pause(++failures);
+        if (streams < MOST_STREAMS) await this.stream();
+        else await this.poll();
       } catch (error) {
         if (!isPassing(error)) return void this.end(error);
         this.change({ reconnecting: true });
-        await this.pause(++failures, error);
+        await this.pause(++this.failures, error);
       }
     }
+  }
+
+  /** Show the job's events until the stream ends. */
+  async stream() {
+    streams++;
+    try {
+      for await (const event of this.door.events(`/v1/jobs/${this.id}/events`, { lastEventId: this.lastEventId })) {
+        this.lastEventId = event.id;
+        this.failures = 0;
+        this.change({ job: event.data, reconnecting: false });
+      }
+    } finally {
+      streams--;
+    }
+    if (!this.ended) await this.pause(++this.failures);
+  }
+
+  /** Show the job as it is in a while. */
+  async poll() {
+    await this.door.sleep(POLL_MS);
+    const job = await this.read(this.id);
+    this.failures = 0;
+    this.change({ job, reconnecting: false });
   }
 
   /** Cancel the job, at once or as soon as it exists. The event stream brings the outcome. */

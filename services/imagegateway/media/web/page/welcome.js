@@ -16,7 +16,7 @@ const PROMPTS = [
 /** @type {{title: string, capability: string, text: string, view: string, link: string}[]} */
 const ABILITIES = [
   { title: "Edit", capability: "image_to_image", text: "Change an image by a prompt, inside a mask that you paint.", view: "edit", link: "Edit an image" },
-  { title: "Film", capability: "text_to_video", text: "Make short videos from a prompt.", view: "models?q=video", link: "See the video models" },
+  { title: "Video", capability: "text_to_video", text: "Make short videos from a prompt.", view: "models?q=video", link: "See the video models" },
   { title: "Compare", capability: "text_to_image", text: "Send one prompt to several models, and see the images side by side.", view: "compare", link: "Compare models" },
 ];
 

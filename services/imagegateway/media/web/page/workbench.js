@@ -25,10 +25,12 @@ export class Workbench {
     this.form = new RequestForm(task, context.state.value.models, { onChange: () => this.refresh(), onSubmit: () => this.run() });
     this.cost = new CostEstimate(() => this.plannedRequest());
     this.snippets = new SnippetPanel(() => this.apiCall());
+    this.form.restore();
     this.form.after.append(this.cost.element, this.snippets.element);
     this.empty = emptyState(this);
+    const title = el("h1", { class: "unseen" }, task === "edit" ? "Edit images" : "Generate images");
     this.runs = el("section", { class: "runs", "aria-label": "Runs" }, this.empty);
-    this.element = el("div", { class: "workbench" }, this.form.element, this.runs);
+    this.element = el("div", { class: "workbench" }, title, this.form.element, this.runs);
   }
 
   /** Take over what another view has left for this one, and bring estimate and snippets up to date. */
