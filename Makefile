@@ -183,6 +183,11 @@ test-page: setup-dev build/page-types/.installed  ## Test the web page in Debian
 	$(BIN)/node build/page-types/node_modules/typescript/bin/tsc --project tests/page/types/tsconfig.json
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
 
+build/docs/.installed: requirements-docs.lock
+	$(PYTHON) -m venv build/docs
+	build/docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
 docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
 	@rm -rf build/site  # pages that are gone stay otherwise
 	build/docs/bin/zensical build --strict

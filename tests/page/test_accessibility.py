@@ -124,3 +124,23 @@ def test_result_is_scrolled_into_view_on_a_phone(page: Page, view: str) -> None:
     page.get_by_label("Prompt", exact=True).press("Control+Enter")
     image = page.get_by_role("article").first.get_by_role("link", name="Open image")
     expect(image).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_open_dialogs_and_code_have_no_finding_of_axe(page: Page, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    workbench.open_view(page)
+    page.get_by_text("The same call as code").click()
+    assert findings(page) == []
+    page.locator(".model-button").click()
+    page.get_by_role("combobox", name="Search models").fill("flux")
+    assert findings(page) == []
+    open_view(page, "operator")
+    page.get_by_role("button", name="New key").click()
+    assert findings(page) == []
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    open_view(page, "history")
+    page.get_by_role("button", name="Erase").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert findings(page) == []

@@ -11,7 +11,7 @@ from playwright.sync_api import FilePayload, expect
 from tests.gateway.inputs import image_bytes, pixels, turned
 from tests.gateway.providers.providers import submissions
 from tests.page.conftest import screenshot
-from tests.page.workbench import expect_status, fields, open_view, submit
+from tests.page.workbench import expect_status, fields, more_options, open_view, submit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -186,9 +186,8 @@ def test_mask_of_a_rotated_photo_fits_what_is_shown(page: Page) -> None:
     expect_status(submit(page, "a red door"), "Completed")
 
 
-@pytest.mark.parametrize("how", ["paste", "drop"])
-def test_image_is_taken_by_paste_and_by_drop(page: Page, providers: Providers, how: str) -> None:
-    open_view(page, "edit", MODEL)
+def transfer(page: Page, how: str) -> None:
+    """Paste or drop an image beside a text file."""
     page.evaluate(
         """([how, encoded]) => {
           const data = new DataTransfer();
@@ -201,10 +200,23 @@ def test_image_is_taken_by_paste_and_by_drop(page: Page, providers: Providers, h
         }""",
         [how, base64.b64encode(INPUT).decode()],
     )
+
+
+@pytest.mark.parametrize("how", ["paste", "drop"])
+def test_image_is_taken_by_paste_and_by_drop(page: Page, providers: Providers, how: str) -> None:
+    open_view(page, "edit", MODEL)
+    transfer(page, how)
     expect(page.locator(".input-list li")).to_have_count(1)
     expect_status(submit(page, "make it night"), "Completed")
     (sent,) = submissions(providers["openai"])
     assert sent.part("image").data == INPUT
+
+
+def test_image_dropped_on_the_generate_view_opens_the_edit_view(page: Page) -> None:
+    open_view(page)
+    transfer(page, "drop")
+    expect(page.get_by_role("link", name="Edit", exact=True)).to_have_attribute("aria-current", "page")
+    expect(page.locator(".input-list li")).to_have_count(1)
 
 
 def test_format_that_only_the_browser_knows_becomes_png(page: Page, providers: Providers) -> None:
@@ -252,6 +264,15 @@ def test_model_that_only_edits_is_offered_here_and_needs_no_prompt(page: Page, p
     page.get_by_role("button", name="Use this mask").click()
     expect_status(submit(page, ""), "Completed")
     assert providers.billed() == {"bria": 1}
+
+
+def test_strength_reaches_the_provider(page: Page, providers: Providers) -> None:
+    open_view(page, "edit", "recraft/recraft-v3")
+    add(page, INPUT)
+    more_options(page)
+    page.get_by_label("Strength").fill("0.2")
+    expect_status(submit(page, "make it night"), "Completed")
+    assert submissions(providers["recraft"])[0].part("strength").text == "0.2"
 
 
 def test_surplus_images_are_explained(page: Page, problems: Problems) -> None:

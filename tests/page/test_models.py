@@ -50,6 +50,19 @@ def test_picker_works_by_keyboard(page: Page) -> None:
     expect(dialog).to_be_hidden()
 
 
+def test_picker_closes_with_its_view_and_opens_again(page: Page) -> None:
+    page.goto("/#/history")
+    page.get_by_role("link", name="Generate", exact=True).click()
+    page.locator(".model-button").click()
+    page.go_back()
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    page.go_forward()
+    dialog = page.get_by_role("dialog", name="Model")
+    expect(dialog).to_be_hidden()
+    page.locator(".model-button").click()
+    expect(dialog).to_be_visible()
+
+
 def test_picker_says_that_no_model_matches(page: Page) -> None:
     dialog = open_picker(page)
     dialog.get_by_role("combobox", name="Search models").fill("no such model")

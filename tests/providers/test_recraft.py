@@ -151,6 +151,16 @@ async def test_input_is_sent_to_image_to_image_with_strength(recraft: Recraft, h
     assert recraft.sent[2].part("strength").text == "0.2"
 
 
+async def test_strength_is_sent_except_beside_a_mask(recraft: Recraft, harness: Harness) -> None:
+    source = await harness.keep(image_bytes(96, 64))
+    assert (await harness.run(task("recraft/recraft-v3", inputs=[source], strength=0.9))).HasField("done")
+    assert recraft.sent[0].part("strength").text == "0.9"
+    mask = await harness.keep(left_half(96, 64))
+    state = await harness.run(task("recraft/recraft-v3", inputs=[source], mask=mask, strength=0.9))
+    assert [warning.param for warning in state.done.warnings] == ["strength"]
+    assert "strength" not in {part.name for part in recraft.sent[2].parts}
+
+
 async def test_mask_is_sent_white_for_edit_without_greys(recraft: Recraft, harness: Harness) -> None:
     inputs, mask = [await harness.keep(image_bytes(64, 32))], await harness.keep(left_half(64, 32))
     assert (await harness.run(task(inputs=inputs, mask=mask, width=2048, height=1024))).HasField("done")

@@ -168,6 +168,11 @@ async def test_provider_options_are_sent_and_whole_numbers_stay_whole(stability:
     assert sent == {"prompt": "a fox", "strength": "0.2", "style_preset": "anime", "cfg_scale": "7"}
 
 
+async def test_strength_of_an_edit_is_sent(stability: Stability, harness: Harness) -> None:
+    await harness.run(task("stable-image-ultra", inputs=[await harness.keep(image_bytes())], strength=0.0))
+    assert form(stability.sent[0])["strength"] == "0.0"
+
+
 async def test_option_in_place_of_a_request_field_is_refused(stability: Stability, harness: Harness) -> None:
     request = task("stable-image-ultra", style="anime")
     request.provider_options.update({"style_preset": "origami"})

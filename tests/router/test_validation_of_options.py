@@ -188,6 +188,13 @@ def test_default_without_a_key_is_replaced_with_a_warning() -> None:
     assert "IMAGEGATEWAY_BFL_API_KEY" in caught.value.message
 
 
+def test_strength_of_an_edit_reaches_the_model_that_takes_it() -> None:
+    assert planned("recraft/recraft-v3", {"strength": 0.25}, strict=True, edit=True).task.strength == 0.25
+    assert warned(planned(SKETCH, {"strength": 1}, edit=True)) == [("unsupported_parameter", "strength")]
+    for value in (-0.1, 1.1, "NaN"):
+        assert refused("recraft/recraft-v3", {"strength": value}, edit=True) == ("invalid_value", "strength")
+
+
 def test_default_serves_a_caller_who_brings_its_key() -> None:
     made = validate_request(
         pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), byok={"bfl"}

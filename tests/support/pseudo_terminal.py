@@ -106,12 +106,15 @@ def session(
     **values: str,
 ) -> Session:
     """Start a command in a terminal; `values` are settings by name, `environment` further variables."""
+    inherited = command.environment(**values)
+    for name in ("COLUMNS", "LINES"):  # they overrule the terminal's size
+        inherited.pop(name, None)
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     try:
         process = subprocess.Popen(
             ["setsid", "--ctty", program, *arguments],  # a hook before the exec is unsafe beside threads
-            env={**command.environment(**values), "TERM": "xterm-256color", **(environment or {})},
+            env={**inherited, "TERM": "xterm-256color", **(environment or {})},
             stdin=slave,
             stdout=slave,
             stderr=slave,

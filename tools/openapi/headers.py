@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from imagegateway.platform.ids import REQUEST_ID_CHARACTERS, REQUEST_ID_MAX_LENGTH
 from imagegateway.providers.registry import MODELS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ PARAMETERS: Final[dict[str, Json]] = {
     "RequestId": _parameter(
         "X-Request-Id",
         "Id of the request, for logs. Every response repeats it. The gateway replaces a malformed id by a new one.",
-        {"type": "string", "pattern": "^[!-~]{1,128}$"},
+        {"type": "string", "pattern": f"^[{REQUEST_ID_CHARACTERS}]{{1,{REQUEST_ID_MAX_LENGTH}}}$"},
     ),
     "Prefer": _parameter(
         "Prefer",
@@ -80,8 +81,7 @@ PARAMETERS: Final[dict[str, Json]] = {
 } | {
     f"Byok{route.capitalize()}": _parameter(
         f"X-BYOK-{route}",
-        f"Your own provider key for the route `{route}` (bring your own key). The call then uses this route and your "
-        "account at the provider. The key is encrypted in the job's record and deleted when the job ends.",
+        f"Your own provider key for the route `{route}`: the call uses this route and your account.",
         {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": 4096},
     )
     for route in _BYOK_ROUTES

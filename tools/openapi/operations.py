@@ -150,7 +150,7 @@ class Operations:
             names = names + [field.name for field in message.fields if field.name not in names]
         return [
             *(self._parameter(message, name, in_path=name in binding.in_path) for name in names),
-            *headers.parameters(("RequestId", *_HEADERS.get(message.name, ()))),
+            *headers.parameters((*_HEADERS.get(message.name, ()), "RequestId")),
         ]
 
     def _parameter(self, message: Descriptor, name: str, *, in_path: bool) -> Json:

@@ -52,7 +52,9 @@ def paths(found: Errors) -> Json:
                 "For readiness probes and load balancers: ready when the media store and every router answer.",
                 {
                     "200": _status("Ready.", {"status": "ready"}),
-                    "503": _status("Not ready.", {"status": "not_ready", "not_ready": ["media-store", "router-0"]}),
+                    "503": _or_error(
+                        _status("Not ready.", {"status": "not_ready", "not_ready": ["media-store", "router-0"]})
+                    ),
                 },
             )
         },
@@ -128,6 +130,13 @@ def _media(found: Errors) -> Json:
 
 def _success(description: str, content: Json, sent: Sequence[str] = ("X-Request-Id",)) -> Json:
     return {"description": description, "headers": headers.responses(sent), "content": content}
+
+
+def _or_error(response: Json) -> Json:
+    """Return a response that Envoy's own error may replace, while the media server does not answer."""
+    content = response["content"]["application/json"]
+    either = [content["schema"], {"$ref": "#/components/schemas/Error"}]
+    return response | {"content": {"application/json": content | {"schema": {"anyOf": either}}}}
 
 
 def _status(description: str, example: Json) -> Json:

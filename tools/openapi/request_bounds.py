@@ -72,6 +72,7 @@ FIELDS: Final[dict[str, Json]] = {
         "markup_url": _INPUT,
         "markup": _ANY_INPUT,
         "input_fidelity": {"enum": ["high", "low"]},
+        "strength": {"minimum": 0, "maximum": 1},
     },
     "Lora": {"url": _URL, "scale": {"minimum": -4, "maximum": 4}},
     "Svg": {"model": {"maxLength": 512}},

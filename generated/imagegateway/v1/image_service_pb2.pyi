@@ -366,6 +366,7 @@ class EditRequest(_message.Message):
     MARKUP_URL_FIELD_NUMBER: _builtins.int
     MARKUP_FIELD_NUMBER: _builtins.int
     MARKUP_CONTENT_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Id or alias of a model with `image_to_image`. Default: the setting
     IMAGEGATEWAY_DEFAULT_EDIT_MODEL or, while this model has no key,
@@ -454,6 +455,10 @@ class EditRequest(_message.Message):
     first input, of the same size, with an alpha channel. Excludes a mask. A
     warning for models without `markup`.
     """
+    strength: _builtins.float
+    """Distance of the result from the input image, 0 (almost the same) to 1 (almost
+    free). A warning for models without `strength`.
+    """
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lora]:
         """As in GenerateRequest."""
@@ -534,10 +539,11 @@ class EditRequest(_message.Message):
         markup_url: _builtins.str = ...,
         markup: _struct_pb2.Value | None = ...,
         markup_content: _builtins.bytes | None = ...,
+        strength: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup_content", b"_markup_content", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "markup", b"markup", "markup_content", b"markup_content", "mask", b"mask", "mask_content", b"mask_content", "n", b"n", "output_compression", b"output_compression", "partial_images", b"partial_images", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "stream", b"stream", "svg", b"svg"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup_content", b"_markup_content", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_strength", b"_strength", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "markup", b"markup", "markup_content", b"markup_content", "mask", b"mask", "mask_content", b"mask_content", "n", b"n", "output_compression", b"output_compression", "partial_images", b"partial_images", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "stream", b"stream", "strength", b"strength", "svg", b"svg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup_content", b"_markup_content", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "image_content", b"image_content", "image_url", b"image_url", "images", b"images", "input_fidelity", b"input_fidelity", "loras", b"loras", "markup", b"markup", "markup_content", b"markup_content", "markup_url", b"markup_url", "mask", b"mask", "mask_content", b"mask_content", "mask_url", b"mask_url", "metadata", b"metadata", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "request_id", b"request_id", "response_format", b"response_format", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "size", b"size", "stream", b"stream", "style", b"style", "svg", b"svg", "user", b"user", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup_content", b"_markup_content", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_strength", b"_strength", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "image_content", b"image_content", "image_url", b"image_url", "images", b"images", "input_fidelity", b"input_fidelity", "loras", b"loras", "markup", b"markup", "markup_content", b"markup_content", "markup_url", b"markup_url", "mask", b"mask", "mask_content", b"mask_content", "mask_url", b"mask_url", "metadata", b"metadata", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "request_id", b"request_id", "response_format", b"response_format", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "size", b"size", "stream", b"stream", "strength", b"strength", "style", b"style", "svg", b"svg", "user", b"user", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
@@ -561,6 +567,8 @@ class EditRequest(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__stream: _TypeAlias = _typing.Literal["stream"]  # noqa: Y015
     _WhichOneofArgType__stream: _TypeAlias = _typing.Literal["_stream", b"_stream"]  # noqa: Y015
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
     _WhichOneofReturnType__svg: _TypeAlias = _typing.Literal["svg"]  # noqa: Y015
     _WhichOneofArgType__svg: _TypeAlias = _typing.Literal["_svg", b"_svg"]  # noqa: Y015
     @_typing.overload
@@ -585,6 +593,8 @@ class EditRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stream) -> _WhichOneofReturnType__stream | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__svg) -> _WhichOneofReturnType__svg | None: ...
 

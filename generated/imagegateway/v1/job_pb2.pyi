@@ -260,6 +260,7 @@ class JobRequest(_message.Message):
     COMPLEXITY_FIELD_NUMBER: _builtins.int
     FRAME_COUNT_FIELD_NUMBER: _builtins.int
     FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
     """Prompt; absent where the setting IMAGEGATEWAY_KEEP_PROMPTS is false."""
     negative_prompt: _builtins.str
@@ -300,6 +301,8 @@ class JobRequest(_message.Message):
     """As in GenerateRequest."""
     frame_duration_ms: _builtins.int
     """As in GenerateRequest."""
+    strength: _builtins.float
+    """As in EditRequest."""
     def __init__(
         self,
         *,
@@ -322,10 +325,11 @@ class JobRequest(_message.Message):
         complexity: _builtins.str | None = ...,
         frame_count: _builtins.int | None = ...,
         frame_duration_ms: _builtins.int | None = ...,
+        strength: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio", "_background", b"_background", "_complexity", b"_complexity", "_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_input_fidelity", b"_input_fidelity", "_moderation", b"_moderation", "_negative_prompt", b"_negative_prompt", "_output_compression", b"_output_compression", "_output_format", b"_output_format", "_prompt", b"_prompt", "_quality", b"_quality", "_seconds", b"_seconds", "_seed", b"_seed", "_size", b"_size", "_style", b"_style", "_user", b"_user", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "input_fidelity", b"input_fidelity", "moderation", b"moderation", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "prompt", b"prompt", "quality", b"quality", "seconds", b"seconds", "seed", b"seed", "size", b"size", "style", b"style", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio", "_background", b"_background", "_complexity", b"_complexity", "_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_input_fidelity", b"_input_fidelity", "_moderation", b"_moderation", "_negative_prompt", b"_negative_prompt", "_output_compression", b"_output_compression", "_output_format", b"_output_format", "_prompt", b"_prompt", "_quality", b"_quality", "_seconds", b"_seconds", "_seed", b"_seed", "_size", b"_size", "_strength", b"_strength", "_style", b"_style", "_user", b"_user", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "input_fidelity", b"input_fidelity", "moderation", b"moderation", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "prompt", b"prompt", "quality", b"quality", "seconds", b"seconds", "seed", b"seed", "size", b"size", "strength", b"strength", "style", b"style", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio", "_background", b"_background", "_complexity", b"_complexity", "_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_input_fidelity", b"_input_fidelity", "_moderation", b"_moderation", "_negative_prompt", b"_negative_prompt", "_output_compression", b"_output_compression", "_output_format", b"_output_format", "_prompt", b"_prompt", "_quality", b"_quality", "_seconds", b"_seconds", "_seed", b"_seed", "_size", b"_size", "_style", b"_style", "_user", b"_user", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "input_fidelity", b"input_fidelity", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "prompt", b"prompt", "quality", b"quality", "seconds", b"seconds", "seed", b"seed", "size", b"size", "style", b"style", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio", "_background", b"_background", "_complexity", b"_complexity", "_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_input_fidelity", b"_input_fidelity", "_moderation", b"_moderation", "_negative_prompt", b"_negative_prompt", "_output_compression", b"_output_compression", "_output_format", b"_output_format", "_prompt", b"_prompt", "_quality", b"_quality", "_seconds", b"_seconds", "_seed", b"_seed", "_size", b"_size", "_strength", b"_strength", "_style", b"_style", "_user", b"_user", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "input_fidelity", b"input_fidelity", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "prompt", b"prompt", "quality", b"quality", "seconds", b"seconds", "seed", b"seed", "size", b"size", "strength", b"strength", "style", b"style", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__aspect_ratio: _TypeAlias = _typing.Literal["aspect_ratio"]  # noqa: Y015
     _WhichOneofArgType__aspect_ratio: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio"]  # noqa: Y015
@@ -359,6 +363,8 @@ class JobRequest(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
     _WhichOneofReturnType__style: _TypeAlias = _typing.Literal["style"]  # noqa: Y015
     _WhichOneofArgType__style: _TypeAlias = _typing.Literal["_style", b"_style"]  # noqa: Y015
     _WhichOneofReturnType__user: _TypeAlias = _typing.Literal["user"]  # noqa: Y015
@@ -395,6 +401,8 @@ class JobRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__style) -> _WhichOneofReturnType__style | None: ...
     @_typing.overload

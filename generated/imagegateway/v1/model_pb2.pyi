@@ -72,8 +72,8 @@ class Model(_message.Message):
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Capabilities: `text_to_image`, `image_to_image`, `mask`, `lora`, `seed`,
         `negative_prompt`, `partial_images`, `transparent_background`,
-        `text_to_video`, `style`, `complexity`, `markup`, `safety_identifier` and
-        `svg_author`.
+        `text_to_video`, `style`, `complexity`, `markup`, `safety_identifier`,
+        `svg_author` and `strength`.
         """
 
     @_builtins.property

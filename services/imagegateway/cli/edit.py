@@ -19,12 +19,12 @@ Examples:
   imagegateway edit fox.png snow.jpg "the fox of the first image in the snow of the second" --model bfl/flux-2-pro
   imagegateway edit photo.jpg --model bria/remove-background --output cutout.png
 """
-app = App(name="edit", help_epilogue=_EXAMPLES)
+app = App(name="edit", usage="Usage: imagegateway edit [OPTIONS] IMAGE... [PROMPT]", help_epilogue=_EXAMPLES)
 
 
 @app.default
 def edit(
-    *arguments: ImagesAndPrompt,
+    *images_and_prompt: ImagesAndPrompt,
     mask: Annotated[
         str | None,
         Parameter(help="File or URL: transparent areas are edited, or white ones of a mask without transparency."),
@@ -38,7 +38,7 @@ def edit(
 ) -> None:
     """Edit images by a prompt, inside a mask if there is one, and save the results."""
     with usable("edit"):
-        inputs = read_inputs(arguments)
+        inputs = read_inputs(images_and_prompt)
         mask_file, mask_url = guide("mask", mask)
         markup_file, markup_url = guide("markup", markup)
         body: dict[str, Any] = {**options.format_fields(), **fields.body(), **mask_url, **markup_url}

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 Examples:
   imagegateway jobs list --status failed
-  imagegateway jobs watch job_01JQZX5T9R8F3K2QAB7C6D5E4F --output fox.png
-  imagegateway jobs download job_01JQZX5T9R8F3K2QAB7C6D5E4F --output results/
+  imagegateway jobs watch job_01jqzx5t9r8f3k2qab7c6d5e4f --output fox.png
+  imagegateway jobs download job_01jqzx5t9r8f3k2qab7c6d5e4f --output results/
 """
 _JOB_ID: Final = re.compile(r"job_[0-9A-Za-z]{1,64}")
 _PAGE: Final = 100
 _PROMPT_CHARACTERS: Final = 40
 app = App(name="jobs", help_epilogue=_EXAMPLES)
 
-JobId = Annotated[str, Parameter(help="The job's id, such as job_01JQZX5T9R8F3K2QAB7C6D5E4F.")]
+JobId = Annotated[str, Parameter(help="The job's id, such as job_01jqzx5t9r8f3k2qab7c6d5e4f.")]
 
 
 @app.command(sort_key=1, name="list")
@@ -144,7 +144,7 @@ def erase(
 def _path(job_id: str) -> str:
     """Return the job's path. Raises UsageError for a text that is no job id."""
     if not _JOB_ID.fullmatch(job_id):
-        raise UsageError(f"{job_id!r} is no job id, such as job_01JQZX5T9R8F3K2QAB7C6D5E4F", "jobs")
+        raise UsageError(f"{job_id!r} is no job id, such as job_01jqzx5t9r8f3k2qab7c6d5e4f", "jobs")
     return f"/v1/jobs/{job_id}"
 
 

@@ -18,7 +18,7 @@ Examples:
   imagegateway models bfl/flux-2-pro
   imagegateway models --capability mask --ready
 """
-app = App(name="models", help_epilogue=_EXAMPLES)
+app = App(name="models", usage="Usage: imagegateway models [OPTIONS] [QUERY]", help_epilogue=_EXAMPLES)
 
 _Model: TypeAlias = dict[str, Any]
 _UNITS: Final = {"megapixel": "MP", "million_tokens": "M tokens"}

@@ -32,6 +32,7 @@ class Capability(StrEnum):
     TRANSPARENT = "transparent_background"
     STYLE = "style"
     COMPLEXITY = "complexity"
+    STRENGTH = "strength"
     SAFETY_IDENTIFIER = "safety_identifier"
     SVG_AUTHOR = "svg_author"
 

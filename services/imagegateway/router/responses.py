@@ -42,6 +42,7 @@ _REQUEST_FIELDS: Final = _PROMPTS | {
     "fps",
     "user",
     "input_fidelity",
+    "strength",
     "complexity",
     "frame_count",
     "frame_duration_ms",

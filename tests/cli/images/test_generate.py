@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.cli.images.destination import Destination
 from imagegateway.cli.images.submission import Request
 
 from tests.support import command, fake_gateway
@@ -255,7 +256,7 @@ def test_full_disk_names_the_way_back_to_the_job(
     def full(*_arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("imagegateway.cli.images.destination.Destination.save", full)
+    monkeypatch.setattr(Destination, "save", full)
     done = run("generate", "A red fox")
     assert done.returncode == 1
     assert f"No space left on device; the gateway keeps it: `imagegateway jobs download {JOB_ID}" in done.stderr
@@ -283,6 +284,29 @@ def test_signal_before_the_answer_hints_at_the_list_of_jobs(
     done = run("generate", "A red fox")
     assert (done.returncode, done.stdout) == (status, "")
     assert "The request may have reached the gateway: `imagegateway jobs list` shows its job." in done.stderr
+
+
+def test_signal_during_the_download_names_the_command_that_saves_the_files(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Destination, "save", lambda *_arguments: signal.raise_signal(signal.SIGINT))
+    done = run("generate", "A red fox", "--output", "fox.png")
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-2:] == [
+        f"The files of job {JOB_ID} are kept:",
+        f"  imagegateway jobs watch {JOB_ID} --output fox.png",
+    ]
+
+
+def test_download_that_stays_broken_names_the_command_that_saves_the_files(
+    run: Run, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    gateway.cut_downloads = 100
+    monkeypatch.setattr("imagegateway.cli.images.results._PAUSES", (0.0, 0.0))
+    done = run("generate", "A red fox")
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"; the files of job {JOB_ID} are kept: `imagegateway jobs watch {JOB_ID}`\n")
+    assert list(folder.iterdir()) == []
 
 
 def test_key_is_never_printed(run: Run) -> None:

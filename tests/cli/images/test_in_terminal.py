@@ -62,7 +62,7 @@ def test_ctrl_c_leaves_the_job_and_names_the_way_back(start: Start, gateway: Fak
         program.interrupt()
         assert program.wait() == 130
     assert program.output.replace("\r", "").splitlines()[-3:] == [
-        f"Job {JOB_ID} goes on. Get back to it, or cancel it:",
+        f"Job {JOB_ID} goes on:",
         f"  imagegateway jobs watch {JOB_ID} --output 'my fox.png'",
         f"  imagegateway jobs cancel {JOB_ID}",
     ]

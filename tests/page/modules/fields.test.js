@@ -55,6 +55,12 @@ test("edits have their own limits where the model names some", () => {
   assert.deepEqual(fieldsOf(described, "edit").map(({ label }) => label), ["Aspect ratio"]);
 });
 
+test("strength is for edits", () => {
+  const described = model(["text_to_image", "image_to_image", "strength"], {});
+  assert.ok(names(described, "edit").includes("strength"));
+  assert.ok(!names(described).includes("strength"));
+});
+
 test("sizes are the model's own, or common ones within its limits", () => {
   const limits = { ...LIMITS, min_side: 512, max_side: 1536, side_step: 64, max_pixels: 1_100_000 };
   assert.deepEqual(sizeOptions({ ...LIMITS, sizes: ["1024x768"] }), [{ value: "1024x768", label: "1024 × 768, landscape" }]);

@@ -29,7 +29,7 @@ from imagegateway.v1 import image_service_pb2 as imagegateway_dot_v1_dot_image__
 from imagegateway.v1 import job_pb2 as imagegateway_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/imagegateway/provider/v1/provider_service.proto\x12\x18imagegateway.provider.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\"imagegateway/v1/error_reason.proto\x1a#imagegateway/v1/image_service.proto\x1a\x19imagegateway/v1/job.proto\"\xb3\x07\n\tImageTask\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05route\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x04 \x01(\t\x12\t\n\x01n\x18\x05 \x01(\r\x12\r\n\x05width\x18\x06 \x01(\r\x12\x0e\n\x06height\x18\x07 \x01(\r\x12\x14\n\x0c\x61spect_ratio\x18\x08 \x01(\t\x12\x0f\n\x07quality\x18\t \x01(\t\x12\r\n\x05style\x18\n \x01(\t\x12\x12\n\nbackground\x18\x0b \x01(\t\x12\x12\n\nmoderation\x18\x0c \x01(\t\x12\x15\n\routput_format\x18\r \x01(\t\x12\x1f\n\x12output_compression\x18\x0e \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04seed\x18\x0f \x01(\rH\x01\x88\x01\x01\x12\x32\n\x06inputs\x18\x10 \x03(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12\x35\n\x04mask\x18\x11 \x01(\x0b\x32\".imagegateway.provider.v1.MediaRefH\x02\x88\x01\x01\x12$\n\x05loras\x18\x12 \x03(\x0b\x32\x15.imagegateway.v1.Lora\x12\x14\n\x07seconds\x18\x13 \x01(\x01H\x03\x88\x01\x01\x12\x10\n\x03\x66ps\x18\x14 \x01(\rH\x04\x88\x01\x01\x12\x0c\n\x04user\x18\x15 \x01(\t\x12\x16\n\x0einput_fidelity\x18\x16 \x01(\t\x12\x16\n\x0epartial_images\x18\x17 \x01(\r\x12\x31\n\x10provider_options\x18\x18 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06strict\x18\x19 \x01(\x08\x12\x19\n\x11safety_identifier\x18\x1a \x01(\t\x12\x12\n\ncomplexity\x18\x1b \x01(\t\x12&\n\x03svg\x18\x1c \x01(\x0b\x32\x14.imagegateway.v1.SvgH\x05\x88\x01\x01\x12\x18\n\x0b\x66rame_count\x18\x1d \x01(\rH\x06\x88\x01\x01\x12\x1e\n\x11\x66rame_duration_ms\x18\x1e \x01(\rH\x07\x88\x01\x01\x12\x37\n\x06markup\x18\x1f \x01(\x0b\x32\".imagegateway.provider.v1.MediaRefH\x08\x88\x01\x01\x12\x12\n\nmedia_days\x18  \x01(\rB\x15\n\x13_output_compressionB\x07\n\x05_seedB\x07\n\x05_maskB\n\n\x08_secondsB\x06\n\x04_fpsB\x06\n\x04_svgB\x0e\n\x0c_frame_countB\x14\n\x12_frame_duration_msB\t\n\x07_markup\"h\n\x08MediaRef\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0c\n\x04size\x18\x06 \x01(\x04\"\xac\x01\n\x0cStartRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x31\n\x04task\x18\x02 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x12\n\ncredential\x18\x03 \x01(\t\x12\x11\n\tfail_fast\x18\x04 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x11\n\tjoin_only\x18\x06 \x01(\x08\x12\x0e\n\x06tenant\x18\x07 \x01(\t\"C\n\rStartResponse\x12\x32\n\x05state\x18\x01 \x01(\x0b\x32#.imagegateway.provider.v1.TaskState\"E\n\x0cWatchRequest\x12\x35\n\x05start\x18\x01 \x01(\x0b\x32&.imagegateway.provider.v1.StartRequest\"C\n\rWatchResponse\x12\x32\n\x05state\x18\x01 \x01(\x0b\x32#.imagegateway.provider.v1.TaskState\"\x86\x01\n\x0bPollRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08task_ref\x18\x02 \x01(\t\x12\x31\n\x04task\x18\x03 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x12\n\ncredential\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\"B\n\x0cPollResponse\x12\x32\n\x05state\x18\x01 \x01(\x0b\x32#.imagegateway.provider.v1.TaskState\"\x88\x01\n\rCancelRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08task_ref\x18\x02 \x01(\t\x12\x31\n\x04task\x18\x03 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x12\n\ncredential\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\trequested\x18\x01 \x01(\x08\"\xae\x01\n\tTaskState\x12\x34\n\x07running\x18\x01 \x01(\x0b\x32!.imagegateway.provider.v1.RunningH\x00\x12.\n\x04\x64one\x18\x02 \x01(\x0b\x32\x1e.imagegateway.provider.v1.DoneH\x00\x12\x32\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32 .imagegateway.provider.v1.FailedH\x00\x42\x07\n\x05state\"\xa9\x01\n\x07Running\x12\x10\n\x08task_ref\x18\x01 \x01(\t\x12-\n\npoll_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x08progress\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x39\n\x0epartial_images\x18\x04 \x03(\x0b\x32!.imagegateway.provider.v1.PreviewB\x0b\n\t_progress\"\x99\x03\n\x04\x44one\x12\x35\n\tartifacts\x18\x01 \x03(\x0b\x32\".imagegateway.provider.v1.Artifact\x12\x31\n\x07missing\x18\x02 \x03(\x0b\x32 .imagegateway.provider.v1.Failed\x12*\n\x08warnings\x18\x03 \x03(\x0b\x32\x18.imagegateway.v1.Warning\x12*\n\x05usage\x18\x04 \x01(\x0b\x32\x16.imagegateway.v1.UsageH\x00\x88\x01\x01\x12(\n\x04\x63ost\x18\x05 \x01(\x0b\x32\x15.imagegateway.v1.CostH\x01\x88\x01\x01\x12\x39\n\x0epartial_images\x18\x06 \x03(\x0b\x32!.imagegateway.provider.v1.Preview\x12\x31\n\tsvg_usage\x18\x07 \x01(\x0b\x32\x19.imagegateway.v1.SvgUsageH\x02\x88\x01\x01\x12\x16\n\x0e\x62illed_missing\x18\x08 \x01(\rB\x08\n\x06_usageB\x07\n\x05_costB\x0c\n\n_svg_usage\"K\n\x07Preview\x12\x31\n\x05media\x18\x01 \x01(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12\r\n\x05index\x18\x02 \x01(\r\"q\n\x08\x41rtifact\x12\x31\n\x05media\x18\x01 \x01(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12\x16\n\x0erevised_prompt\x18\x02 \x01(\t\x12\x11\n\x04seed\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xb2\x01\n\x06\x46\x61iled\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.imagegateway.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05param\x18\x03 \x01(\t\x12\x33\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x15\n\rmay_be_billed\x18\x05 \x01(\x08\x42\x0e\n\x0c_retry_after2\xfb\x02\n\x0fProviderService\x12X\n\x05Start\x12&.imagegateway.provider.v1.StartRequest\x1a\'.imagegateway.provider.v1.StartResponse\x12Z\n\x05Watch\x12&.imagegateway.provider.v1.WatchRequest\x1a\'.imagegateway.provider.v1.WatchResponse0\x01\x12U\n\x04Poll\x12%.imagegateway.provider.v1.PollRequest\x1a&.imagegateway.provider.v1.PollResponse\x12[\n\x06\x43\x61ncel\x12\'.imagegateway.provider.v1.CancelRequest\x1a(.imagegateway.provider.v1.CancelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/imagegateway/provider/v1/provider_service.proto\x12\x18imagegateway.provider.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\"imagegateway/v1/error_reason.proto\x1a#imagegateway/v1/image_service.proto\x1a\x19imagegateway/v1/job.proto\"\xd7\x07\n\tImageTask\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05route\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x04 \x01(\t\x12\t\n\x01n\x18\x05 \x01(\r\x12\r\n\x05width\x18\x06 \x01(\r\x12\x0e\n\x06height\x18\x07 \x01(\r\x12\x14\n\x0c\x61spect_ratio\x18\x08 \x01(\t\x12\x0f\n\x07quality\x18\t \x01(\t\x12\r\n\x05style\x18\n \x01(\t\x12\x12\n\nbackground\x18\x0b \x01(\t\x12\x12\n\nmoderation\x18\x0c \x01(\t\x12\x15\n\routput_format\x18\r \x01(\t\x12\x1f\n\x12output_compression\x18\x0e \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04seed\x18\x0f \x01(\rH\x01\x88\x01\x01\x12\x32\n\x06inputs\x18\x10 \x03(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12\x35\n\x04mask\x18\x11 \x01(\x0b\x32\".imagegateway.provider.v1.MediaRefH\x02\x88\x01\x01\x12$\n\x05loras\x18\x12 \x03(\x0b\x32\x15.imagegateway.v1.Lora\x12\x14\n\x07seconds\x18\x13 \x01(\x01H\x03\x88\x01\x01\x12\x10\n\x03\x66ps\x18\x14 \x01(\rH\x04\x88\x01\x01\x12\x0c\n\x04user\x18\x15 \x01(\t\x12\x16\n\x0einput_fidelity\x18\x16 \x01(\t\x12\x16\n\x0epartial_images\x18\x17 \x01(\r\x12\x31\n\x10provider_options\x18\x18 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06strict\x18\x19 \x01(\x08\x12\x19\n\x11safety_identifier\x18\x1a \x01(\t\x12\x12\n\ncomplexity\x18\x1b \x01(\t\x12&\n\x03svg\x18\x1c \x01(\x0b\x32\x14.imagegateway.v1.SvgH\x05\x88\x01\x01\x12\x18\n\x0b\x66rame_count\x18\x1d \x01(\rH\x06\x88\x01\x01\x12\x1e\n\x11\x66rame_duration_ms\x18\x1e \x01(\rH\x07\x88\x01\x01\x12\x37\n\x06markup\x18\x1f \x01(\x0b\x32\".imagegateway.provider.v1.MediaRefH\x08\x88\x01\x01\x12\x12\n\nmedia_days\x18  \x01(\r\x12\x15\n\x08strength\x18! \x01(\x01H\t\x88\x01\x01\x42\x15\n\x13_output_compressionB\x07\n\x05_seedB\x07\n\x05_maskB\n\n\x08_secondsB\x06\n\x04_fpsB\x06\n\x04_svgB\x0e\n\x0c_frame_countB\x14\n\x12_frame_duration_msB\t\n\x07_markupB\x0b\n\t_strength\"h\n\x08MediaRef\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0c\n\x04size\x18\x06 \x01(\x04\"\xac\x01\n\x0cStartRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x31\n\x04task\x18\x02 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x12\n\ncredential\x18\x03 \x01(\t\x12\x11\n\tfail_fast\x18\x04 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x11\n\tjoin_only\x18\x06 \x01(\x08\x12\x0e\n\x06tenant\x18\x07 \x01(\t\"C\n\rStartResponse\x12\x32\n\x05state\x18\x01 \x01(\x0b\x32#.imagegateway.provider.v1.TaskState\"E\n\x0cWatchRequest\x12\x35\n\x05start\x18\x01 \x01(\x0b\x32&.imagegateway.provider.v1.StartRequest\"C\n\rWatchResponse\x12\x32\n\x05state\x18\x01 \x01(\x0b\x32#.imagegateway.provider.v1.TaskState\"\x86\x01\n\x0bPollRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08task_ref\x18\x02 \x01(\t\x12\x31\n\x04task\x18\x03 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x12\n\ncredential\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\"B\n\x0cPollResponse\x12\x32\n\x05state\x18\x01 \x01(\x0b\x32#.imagegateway.provider.v1.TaskState\"\x88\x01\n\rCancelRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08task_ref\x18\x02 \x01(\t\x12\x31\n\x04task\x18\x03 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x12\n\ncredential\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\trequested\x18\x01 \x01(\x08\"\xae\x01\n\tTaskState\x12\x34\n\x07running\x18\x01 \x01(\x0b\x32!.imagegateway.provider.v1.RunningH\x00\x12.\n\x04\x64one\x18\x02 \x01(\x0b\x32\x1e.imagegateway.provider.v1.DoneH\x00\x12\x32\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32 .imagegateway.provider.v1.FailedH\x00\x42\x07\n\x05state\"\xa9\x01\n\x07Running\x12\x10\n\x08task_ref\x18\x01 \x01(\t\x12-\n\npoll_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x08progress\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x39\n\x0epartial_images\x18\x04 \x03(\x0b\x32!.imagegateway.provider.v1.PreviewB\x0b\n\t_progress\"\x99\x03\n\x04\x44one\x12\x35\n\tartifacts\x18\x01 \x03(\x0b\x32\".imagegateway.provider.v1.Artifact\x12\x31\n\x07missing\x18\x02 \x03(\x0b\x32 .imagegateway.provider.v1.Failed\x12*\n\x08warnings\x18\x03 \x03(\x0b\x32\x18.imagegateway.v1.Warning\x12*\n\x05usage\x18\x04 \x01(\x0b\x32\x16.imagegateway.v1.UsageH\x00\x88\x01\x01\x12(\n\x04\x63ost\x18\x05 \x01(\x0b\x32\x15.imagegateway.v1.CostH\x01\x88\x01\x01\x12\x39\n\x0epartial_images\x18\x06 \x03(\x0b\x32!.imagegateway.provider.v1.Preview\x12\x31\n\tsvg_usage\x18\x07 \x01(\x0b\x32\x19.imagegateway.v1.SvgUsageH\x02\x88\x01\x01\x12\x16\n\x0e\x62illed_missing\x18\x08 \x01(\rB\x08\n\x06_usageB\x07\n\x05_costB\x0c\n\n_svg_usage\"K\n\x07Preview\x12\x31\n\x05media\x18\x01 \x01(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12\r\n\x05index\x18\x02 \x01(\r\"q\n\x08\x41rtifact\x12\x31\n\x05media\x18\x01 \x01(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12\x16\n\x0erevised_prompt\x18\x02 \x01(\t\x12\x11\n\x04seed\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xb2\x01\n\x06\x46\x61iled\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.imagegateway.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05param\x18\x03 \x01(\t\x12\x33\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x15\n\rmay_be_billed\x18\x05 \x01(\x08\x42\x0e\n\x0c_retry_after2\xfb\x02\n\x0fProviderService\x12X\n\x05Start\x12&.imagegateway.provider.v1.StartRequest\x1a\'.imagegateway.provider.v1.StartResponse\x12Z\n\x05Watch\x12&.imagegateway.provider.v1.WatchRequest\x1a\'.imagegateway.provider.v1.WatchResponse0\x01\x12U\n\x04Poll\x12%.imagegateway.provider.v1.PollRequest\x1a&.imagegateway.provider.v1.PollResponse\x12[\n\x06\x43\x61ncel\x12\'.imagegateway.provider.v1.CancelRequest\x1a(.imagegateway.provider.v1.CancelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,37 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagegateway.provider.v1.pr
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGETASK']._serialized_start=240
-  _globals['_IMAGETASK']._serialized_end=1187
-  _globals['_MEDIAREF']._serialized_start=1189
-  _globals['_MEDIAREF']._serialized_end=1293
-  _globals['_STARTREQUEST']._serialized_start=1296
-  _globals['_STARTREQUEST']._serialized_end=1468
-  _globals['_STARTRESPONSE']._serialized_start=1470
-  _globals['_STARTRESPONSE']._serialized_end=1537
-  _globals['_WATCHREQUEST']._serialized_start=1539
-  _globals['_WATCHREQUEST']._serialized_end=1608
-  _globals['_WATCHRESPONSE']._serialized_start=1610
-  _globals['_WATCHRESPONSE']._serialized_end=1677
-  _globals['_POLLREQUEST']._serialized_start=1680
-  _globals['_POLLREQUEST']._serialized_end=1814
-  _globals['_POLLRESPONSE']._serialized_start=1816
-  _globals['_POLLRESPONSE']._serialized_end=1882
-  _globals['_CANCELREQUEST']._serialized_start=1885
-  _globals['_CANCELREQUEST']._serialized_end=2021
-  _globals['_CANCELRESPONSE']._serialized_start=2023
-  _globals['_CANCELRESPONSE']._serialized_end=2058
-  _globals['_TASKSTATE']._serialized_start=2061
-  _globals['_TASKSTATE']._serialized_end=2235
-  _globals['_RUNNING']._serialized_start=2238
-  _globals['_RUNNING']._serialized_end=2407
-  _globals['_DONE']._serialized_start=2410
-  _globals['_DONE']._serialized_end=2819
-  _globals['_PREVIEW']._serialized_start=2821
-  _globals['_PREVIEW']._serialized_end=2896
-  _globals['_ARTIFACT']._serialized_start=2898
-  _globals['_ARTIFACT']._serialized_end=3011
-  _globals['_FAILED']._serialized_start=3014
-  _globals['_FAILED']._serialized_end=3192
-  _globals['_PROVIDERSERVICE']._serialized_start=3195
-  _globals['_PROVIDERSERVICE']._serialized_end=3574
+  _globals['_IMAGETASK']._serialized_end=1223
+  _globals['_MEDIAREF']._serialized_start=1225
+  _globals['_MEDIAREF']._serialized_end=1329
+  _globals['_STARTREQUEST']._serialized_start=1332
+  _globals['_STARTREQUEST']._serialized_end=1504
+  _globals['_STARTRESPONSE']._serialized_start=1506
+  _globals['_STARTRESPONSE']._serialized_end=1573
+  _globals['_WATCHREQUEST']._serialized_start=1575
+  _globals['_WATCHREQUEST']._serialized_end=1644
+  _globals['_WATCHRESPONSE']._serialized_start=1646
+  _globals['_WATCHRESPONSE']._serialized_end=1713
+  _globals['_POLLREQUEST']._serialized_start=1716
+  _globals['_POLLREQUEST']._serialized_end=1850
+  _globals['_POLLRESPONSE']._serialized_start=1852
+  _globals['_POLLRESPONSE']._serialized_end=1918
+  _globals['_CANCELREQUEST']._serialized_start=1921
+  _globals['_CANCELREQUEST']._serialized_end=2057
+  _globals['_CANCELRESPONSE']._serialized_start=2059
+  _globals['_CANCELRESPONSE']._serialized_end=2094
+  _globals['_TASKSTATE']._serialized_start=2097
+  _globals['_TASKSTATE']._serialized_end=2271
+  _globals['_RUNNING']._serialized_start=2274
+  _globals['_RUNNING']._serialized_end=2443
+  _globals['_DONE']._serialized_start=2446
+  _globals['_DONE']._serialized_end=2855
+  _globals['_PREVIEW']._serialized_start=2857
+  _globals['_PREVIEW']._serialized_end=2932
+  _globals['_ARTIFACT']._serialized_start=2934
+  _globals['_ARTIFACT']._serialized_end=3047
+  _globals['_FAILED']._serialized_start=3050
+  _globals['_FAILED']._serialized_end=3228
+  _globals['_PROVIDERSERVICE']._serialized_start=3231
+  _globals['_PROVIDERSERVICE']._serialized_end=3610
 # @@protoc_insertion_point(module_scope)

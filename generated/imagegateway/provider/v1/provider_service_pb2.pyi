@@ -61,6 +61,7 @@ class ImageTask(_message.Message):
     FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
     MARKUP_FIELD_NUMBER: _builtins.int
     MEDIA_DAYS_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model id of the catalog."""
     route: _builtins.str
@@ -117,6 +118,8 @@ class ImageTask(_message.Message):
     """Duration of each frame in milliseconds; unset: the model's default."""
     media_days: _builtins.int
     """Full days for which results are kept; 0: 7, in the tasks of earlier versions."""
+    strength: _builtins.float
+    """Distance of an edit from its input, 0 to 1; unset: the model's default."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaRef]:
         """Images to edit, in order."""
@@ -178,10 +181,11 @@ class ImageTask(_message.Message):
         frame_duration_ms: _builtins.int | None = ...,
         markup: Global___MediaRef | None = ...,
         media_days: _builtins.int = ...,
+        strength: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "markup", b"markup", "mask", b"mask", "output_compression", b"output_compression", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "svg", b"svg"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_strength", b"_strength", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "markup", b"markup", "mask", b"mask", "output_compression", b"output_compression", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "strength", b"strength", "svg", b"svg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "markup", b"markup", "mask", b"mask", "media_days", b"media_days", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "strict", b"strict", "style", b"style", "svg", b"svg", "user", b"user", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_strength", b"_strength", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "markup", b"markup", "mask", b"mask", "media_days", b"media_days", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "strength", b"strength", "strict", b"strict", "style", b"style", "svg", b"svg", "user", b"user", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
@@ -199,6 +203,8 @@ class ImageTask(_message.Message):
     _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
     _WhichOneofReturnType__svg: _TypeAlias = _typing.Literal["svg"]  # noqa: Y015
     _WhichOneofArgType__svg: _TypeAlias = _typing.Literal["_svg", b"_svg"]  # noqa: Y015
     @_typing.overload
@@ -217,6 +223,8 @@ class ImageTask(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__svg) -> _WhichOneofReturnType__svg | None: ...
 

@@ -51,7 +51,6 @@ Prompt = Annotated[
 ImagesAndPrompt = Annotated[
     str,
     Parameter(
-        metavar="IMAGE... [PROMPT]",
         help="Files or URLs of images, - for standard input; then the prompt, which erasers do without.",
         allow_leading_hyphen=True,
         validator=_refuse_options,

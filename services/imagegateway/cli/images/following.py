@@ -74,7 +74,7 @@ class Follower:
                     job = self._take(self._client.call("GET", path))
                 heard = self._clock()
             except (ApiError, UnreachableError) as error:
-                if not _is_transient(error) or self._clock() - heard > PATIENCE_SECONDS:
+                if not is_transient(error) or self._clock() - heard > PATIENCE_SECONDS:
                     raise
                 self._observer.lose()
                 self._sleep(_LONGEST_PAUSE)
@@ -105,6 +105,6 @@ class Follower:
         return job
 
 
-def _is_transient(error: ApiError | UnreachableError) -> bool:
+def is_transient(error: ApiError | UnreachableError) -> bool:
     """Return True for an error that another attempt may not meet."""
     return isinstance(error, UnreachableError) or error.status >= 500 or error.status in _TRANSIENT

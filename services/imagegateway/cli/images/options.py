@@ -40,7 +40,7 @@ class ResultOptions:
 
     @property
     def is_stdout(self) -> bool:
-        """Results go to the standard output."""
+        """True if results go to the standard output."""
         return self.output == STDOUT
 
     def destination(self) -> Destination:

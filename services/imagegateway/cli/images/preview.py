@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.cli.images import graphics, terminal_query
@@ -49,8 +49,15 @@ def show(console: Console, data: bytes, protocol: Protocol | None = None) -> boo
 
 
 def _ask() -> TerminalGraphics:
-    """Return the graphics of the terminal behind standard input. Half blocks without one."""
-    return terminal_query.query(sys.stdin.fileno()) if sys.stdin.isatty() else TerminalGraphics()
+    """Return the graphics of this process's terminal, also with a pipe as standard input. Half blocks without one."""
+    try:
+        descriptor = os.open(os.ctermid(), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return TerminalGraphics()
+    try:
+        return terminal_query.query(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class HalfBlocks:

@@ -9,10 +9,11 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from imagegateway.cli.client import UnreachableError
+from imagegateway.cli.client import ApiError, UnreachableError
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.images import job as jobs
 from imagegateway.cli.images.destination import Entry
+from imagegateway.cli.images.following import is_transient
 from imagegateway.cli.terminal import console, print_document
 from imagegateway.platform.printable import printable
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PREVIEWED: Final = frozenset({".png", ".jpg", ".webp"})
+_PREVIEWED: Final = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 _MOST_PREVIEWS: Final = 4
 _PAUSES: Final = (0.5, 3.0, 10.0)
 """Seconds before each further attempt at a download after a lost connection."""
@@ -92,8 +93,8 @@ class Results:
         for pause in (*_PAUSES, None):
             try:
                 return write(self._client.download(f"/v1/files/jobs/{job_id}/{name}"))
-            except UnreachableError:
-                if pause is None:
+            except (ApiError, UnreachableError) as error:
+                if pause is None or not is_transient(error):
                     raise
                 display.lose()
                 self._sleep(pause)

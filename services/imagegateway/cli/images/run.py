@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from imagegateway.cli.client import Client, UnreachableError
+from imagegateway.cli.client import ApiError, Client, UnreachableError
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.images import job as jobs
 from imagegateway.cli.images import progress
-from imagegateway.cli.images.following import Follower
+from imagegateway.cli.images.following import Follower, is_transient
 from imagegateway.cli.images.interruption import hint_on_interrupt
 from imagegateway.cli.images.results import Results, warn
 from imagegateway.cli.terminal import console, print_document, print_fields
@@ -65,30 +65,33 @@ class JobRun:
         with hint_on_interrupt(self._hint), progress.display(console(errors=True)) as display:
             try:
                 self._job = obtain()
-                job = Follower(self._client, display).wait(self._job)
-                paths = results.save(job, display)
-            except UnreachableError as error:
-                if self._job is None:
+                self._job = Follower(self._client, display).wait(self._job)
+                paths = results.save(self._job, display)
+            except (ApiError, UnreachableError) as error:
+                if self._job is None or not is_transient(error):
                     raise
-                command = f"imagegateway jobs watch {self._job['id']}"
-                raise CommandError(f"{error}; job {self._job['id']} goes on: `{command}`") from None
-        results.report(job, paths)
+                raise CommandError(f"{error}; {_state(self._job)}: `{self._command('watch', self._job)}`") from None
+        results.report(self._job, paths)
 
     def _hint(self) -> str:
+        """Return the commands that wait for the job again, and that cancel it."""
         if self._job is None:
             return "The request may have reached the gateway: `imagegateway jobs list` shows its job."
-        return self._way_back(self._job)
+        commands = ["watch"] if jobs.has_ended(self._job) else ["watch", "cancel"]
+        lines = [f"  {self._command(action, self._job)}" for action in commands]
+        state = _state(self._job)
+        return "\n".join([f"{state[0].upper()}{state[1:]}:", *lines])
 
-    def _way_back(self, job: Job) -> str:
-        """Return the commands that wait for the job again, and that end it."""
+    def _command(self, action: str, job: Job) -> str:
+        """Return a command on the job, with the options that name its gateway and its destination."""
         place = ["--url", self._connection.url] if self._connection.url else []
-        output = ["--output", self._options.output] if self._options.output else []
-        watch, cancel = (["imagegateway", "jobs", action, job["id"]] for action in ("watch", "cancel"))
-        return (
-            f"Job {job['id']} goes on. Get back to it, or cancel it:\n"
-            f"  {shlex.join([*watch, *output, *place])}\n"
-            f"  {shlex.join([*cancel, *place])}"
-        )
+        output = ["--output", self._options.output] if self._options.output and action == "watch" else []
+        return shlex.join(["imagegateway", "jobs", action, job["id"], *output, *place])
+
+
+def _state(job: Job) -> str:
+    """Return the state of a job after the end of the command that waited, as a clause."""
+    return f"the files of job {job['id']} are kept" if jobs.has_ended(job) else f"job {job['id']} goes on"
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:

@@ -88,8 +88,11 @@ class RecraftAdapter(Adapter):
             return HttpRequest("POST", "/images/generations", json=call.with_options({**body, **_size(call)}))
         image = _input(call).file_part("image")
         if call.mask is None:
-            fields = form_fields(call.with_options(body, {"strength": _STRENGTH}))
+            own = {"strength": call.task.strength} if call.task.HasField("strength") else {}
+            fields = form_fields(call.with_options({**body, **own}, {"strength": _STRENGTH}))
             return HttpRequest("POST", "/images/imageToImage", fields=fields, files=(image,))
+        if call.task.HasField("strength"):
+            call.warn("unsupported_parameter", "strength", f"{call.model.id} has no strength with a mask.")
         mask = replace(call.mask, data=images.binary_mask(call.mask.data)).file_part("mask", "mask")
         return HttpRequest(
             "POST", "/images/inpaint", fields=form_fields(call.with_options(body)), files=(image, mask)

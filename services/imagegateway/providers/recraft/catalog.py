@@ -45,7 +45,7 @@ _AS_INPUT: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384) 
 _STYLES: Final = (*("any", "realistic_image", "digital_illustration", "vector_illustration", "logo_raster", "icon"),)
 
 _TEXT: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.SEED})
-_IMAGE: Final = _TEXT | {Capability.IMAGE_TO_IMAGE}
+_IMAGE: Final = _TEXT | {Capability.IMAGE_TO_IMAGE, Capability.STRENGTH}
 _V3: Final = _IMAGE | {Capability.MASK, Capability.NEGATIVE_PROMPT}
 
 _RASTER: Final = ("webp", "png")

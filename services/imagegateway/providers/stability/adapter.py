@@ -126,6 +126,8 @@ class StabilityAdapter(Adapter):
             form["style_preset"] = task.style
         if call.inputs:
             form.update(_EDIT_FIELDS.get(service, {}))
+        if task.HasField("strength"):
+            form["strength"] = task.strength
         _set_aspect_ratio(call, service, form)
         if task.HasField("seed") and service not in _SEEDLESS:
             form["seed"] = _seed(call)

@@ -44,7 +44,7 @@ _STYLED: Final = frozenset({
 
 _ALL_FORMATS: Final = ("png", "jpeg", "webp")
 _GENERATE: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.SEED, Capability.NEGATIVE_PROMPT})
-_BOTH: Final = _GENERATE | {Capability.IMAGE_TO_IMAGE}
+_BOTH: Final = _GENERATE | {Capability.IMAGE_TO_IMAGE, Capability.STRENGTH}
 _STEERED: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED, Capability.NEGATIVE_PROMPT})
 _EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED})
 
@@ -183,7 +183,7 @@ _SDXL_MODEL: Final = Model(
         ),
     ),
     sizes=_SDXL,
-    capabilities=_BOTH | {Capability.MASK, Capability.LORA},
+    capabilities=_BOTH - {Capability.STRENGTH} | {Capability.MASK, Capability.LORA},
     max_prompt_length=2000,
     max_inputs=1,
     output_formats=_ALL_FORMATS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform.errors import unsupported
+from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.providers.catalog import Capability
 from imagegateway.router.validation.value_checks import checked_choice
 from imagegateway.v1 import image_service_pb2 as pb
@@ -67,3 +67,16 @@ def check_input_fidelity(draft: Draft) -> None:
     if isinstance(draft.request, pb.EditRequest):
         fidelity = checked_choice(draft.request.input_fidelity, "input_fidelity", ("high", "low"))
         draft.task.input_fidelity = fidelity
+
+
+def check_strength(draft: Draft) -> None:
+    """Set an edit's strength, 0 to 1. Warn where the model lacks this option."""
+    request = draft.request
+    if not isinstance(request, pb.EditRequest) or not request.HasField("strength"):
+        return
+    if not 0 <= request.strength <= 1:
+        raise invalid("strength", "strength must be from 0 to 1.")
+    if draft.model.supports(Capability.STRENGTH):
+        draft.task.strength = request.strength
+    else:
+        draft.warnings.add_unsupported("strength", f"{draft.model.id} has no strength.")

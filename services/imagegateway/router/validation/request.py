@@ -48,6 +48,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     appearance_checks.check_complexity,
     appearance_checks.check_moderation,
     appearance_checks.check_input_fidelity,
+    appearance_checks.check_strength,
     prompt_checks.check_seed,
     prompt_checks.check_negative_prompt,
     output_checks.check_output,

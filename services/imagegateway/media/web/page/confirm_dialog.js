@@ -2,6 +2,7 @@
 /** Modal question before an action that can't be undone. */
 
 import { el } from "./dom.js";
+import { showModal } from "./modal.js";
 
 /**
  * Ask, and return true when the user confirms.
@@ -26,7 +27,7 @@ export function confirmed({ title, text, action }) {
     ),
   );
   document.body.append(dialog);
-  dialog.showModal();
+  showModal(dialog);
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       dialog.remove();

@@ -53,9 +53,10 @@ export function fieldsOf(model, task) {
     can("negative_prompt") && { name: "negative_prompt", label: "Negative prompt", kind: "lines", placeholder: "What the image must not show" },
     can("seed") && number("seed", "Seed", { min: 0, max: MAX_SEED, step: 1, placeholder: "Random", hint: "Repeats an image where the model can." }),
     can("transparent_background") && choice("background", "Background", ["transparent", "opaque"]),
+    task === "edit" && can("strength") && number("strength", "Strength", { min: 0, max: 1, step: 0.05, hint: "0: almost the input; 1: almost free." }),
     can("complexity") && choice("complexity", "Complexity", ["low", "medium", "high"]),
     ...(video ? [] : outputFields(limits)),
-    can("partial_images") && number("partial_images", "Partial images", { min: 0, max: 3, step: 1, hint: "Previews, which the provider may charge for." }),
+    can("partial_images") && number("partial_images", "Partial images", { min: 0, max: 3, step: 1, placeholder: "None", hint: "Previews, which the provider may charge for." }),
     can("lora") && { name: "loras", label: "LoRAs", kind: "loras", hint: "LoRAs run on your own account at the provider." },
   ].filter(isField);
 }

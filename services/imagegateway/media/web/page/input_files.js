@@ -33,11 +33,29 @@ export async function inputImage(file) {
 }
 
 /**
- * Return the image files of a drop or a paste.
- * @param {DataTransfer | null} data @returns {File[]}
+ * Call `onFiles` with the image files of each drop and each paste on the page, until `signal` aborts.
+ * @param {(files: File[]) => void} onFiles @param {AbortSignal} signal
  */
-export function imageFiles(data) {
-  return [...(data?.files ?? [])].filter(({ type }) => type.startsWith("image/"));
+export function listenForImages(onFiles, signal) {
+  const mark = (/** @type {boolean} */ dragging) => document.body.classList.toggle("dragging", dragging);
+  /** @param {DataTransfer | null} data */
+  const take = (data) => {
+    const files = [...(data?.files ?? [])].filter(({ type }) => type.startsWith("image/"));
+    if (files.length) onFiles(files);
+  };
+  document.addEventListener("paste", (event) => take(event.clipboardData), { signal });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();  // else the browser opens a dropped file in place of the page
+    mark(true);
+  }, { signal });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) mark(false);
+  }, { signal });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    mark(false);
+    take(event.dataTransfer);
+  }, { signal });
 }
 
 /** @param {ImageBitmap} bitmap @returns {Promise<Blob>} */

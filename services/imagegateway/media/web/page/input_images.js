@@ -2,7 +2,7 @@
 /** Control of an edit's images: dropped, pasted or picked. The first one takes the mask. */
 
 import { el, fill } from "./dom.js";
-import { PICKABLE, imageFiles, inputImage } from "./input_files.js";
+import { PICKABLE, inputImage } from "./input_files.js";
 
 /** @typedef {import("./input_files.js").InputImage} InputImage */
 
@@ -13,38 +13,12 @@ export class InputImages {
     /** @type {InputImage[]} */
     this.images = [];
     this.max = 1;
-    /** @type {AbortController | null} */
-    this.listening = null;
     this.picker = el("input", { type: "file", id: "input-files", accept: PICKABLE, multiple: true, class: "unseen", on: { change: () => this.onPick() } });
     this.list = el("ul", { class: "input-list", "aria-label": "Input images" });
     this.drop = el("label", { class: "drop", for: "input-files" }, el("strong", {}, "Drop, paste or pick images"), el("span", { class: "hint" }));
     this.message = el("p", { class: "hint bad", role: "alert", hidden: true });
     this.element = el("div", { class: "field inputs", "data-field": "image" }, el("span", { class: "name" }, "Input images"), this.list, this.picker, this.drop, this.message);
     this.show();
-  }
-
-  /** Take files from a drop anywhere on the page, and from the clipboard. */
-  listen() {
-    this.close();
-    this.listening = new AbortController();
-    const { signal } = this.listening;
-    document.addEventListener("paste", (event) => this.take(imageFiles(event.clipboardData)), { signal });
-    document.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      this.drop.classList.add("over");
-    }, { signal });
-    document.addEventListener("dragleave", (event) => {
-      if (!event.relatedTarget) this.drop.classList.remove("over");
-    }, { signal });
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.drop.classList.remove("over");
-      this.take(imageFiles(event.dataTransfer));
-    }, { signal });
-  }
-
-  close() {
-    this.listening?.abort();
   }
 
   /** Set how many images the model takes. @param {number} max */

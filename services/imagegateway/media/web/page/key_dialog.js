@@ -5,6 +5,7 @@ import { ApiError, call } from "./api.js";
 import { copyButton } from "./clipboard.js";
 import { el, fill } from "./dom.js";
 import { SCOPES, keyRequest } from "./key_facts.js";
+import { showModal } from "./modal.js";
 
 /** @typedef {import("./key_facts.js").GatewayKey} GatewayKey */
 
@@ -70,7 +71,7 @@ export function createKey({ tenants, onCreate }) {
   });
   fill(content, form);
   document.body.append(dialog);
-  dialog.showModal();
+  showModal(dialog);
 }
 
 /** @param {string} label @param {HTMLElement} control */

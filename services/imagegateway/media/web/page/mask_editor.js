@@ -4,6 +4,7 @@
 import { el } from "./dom.js";
 import { paint } from "./mask_image.js";
 import { MaskStrokes } from "./mask_strokes.js";
+import { showModal } from "./modal.js";
 
 /** @typedef {import("./input_files.js").InputImage} InputImage */
 /** @typedef {import("./mask_strokes.js").Point} Point */
@@ -55,7 +56,7 @@ class MaskEditor {
   /** @returns {Promise<MaskStrokes | null>} */
   open() {
     document.body.append(this.dialog);
-    this.dialog.showModal();
+    showModal(this.dialog);
     const { clientWidth, clientHeight } = this.viewport;
     this.setZoom(Math.min(clientWidth / this.image.width, clientHeight / this.image.height, MAX_FIT));
     this.choose(false);

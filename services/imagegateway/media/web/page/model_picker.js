@@ -2,6 +2,7 @@
 /** Choice of a model: a button that opens a dialog with search and a list. */
 
 import { announce, el, fill } from "./dom.js";
+import { showModal } from "./modal.js";
 import { capabilityTags, modelLine, modelNotice } from "./model_facts.js";
 import { orderModels, readyText, searchModels } from "./model_search.js";
 import { priceText } from "./money.js";
@@ -98,7 +99,7 @@ export class ModelPicker {
     this.search.value = "";
     this.filter();
     this.activate(Math.max(0, this.found.findIndex(({ id }) => id === this.options.selected)));
-    this.dialog.showModal();
+    showModal(this.dialog);
     this.search.focus();
     this.list.children[this.active]?.scrollIntoView({ block: "nearest" });
   }

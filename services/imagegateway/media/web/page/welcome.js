@@ -40,7 +40,7 @@ export function welcome({ models, onPrompt }) {
       "p",
       { class: "hint" },
       "Every call of this page is a call of the API: ",
-      el("a", { href: "/openapi.json" }, "its description"),
+      el("a", { href: "/docs" }, "its reference"),
       ", ",
       el("a", { href: "#/models" }, "its models"),
       ".",

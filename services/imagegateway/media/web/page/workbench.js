@@ -5,6 +5,7 @@ import { ApiError } from "./api.js";
 import { editForm, pathOf } from "./api_request.js";
 import { CostEstimate } from "./cost_estimate.js";
 import { el } from "./dom.js";
+import { listenForImages } from "./input_files.js";
 import { isSlow } from "./model_search.js";
 import { RequestForm } from "./request_form.js";
 import { Run } from "./run.js";
@@ -22,6 +23,7 @@ export class Workbench {
     this.task = task;
     this.context = context;
     this.isSending = false;
+    this.shown = new AbortController();
     this.form = new RequestForm(task, context.state.value.models, { onChange: () => this.refresh(), onSubmit: () => this.run() });
     this.cost = new CostEstimate(() => this.plannedRequest());
     this.snippets = new SnippetPanel(() => this.apiCall());
@@ -39,12 +41,13 @@ export class Workbench {
     if (draft) this.form.fillFrom(draft);
     if (inputs.length) this.form.images.take(inputs);
     this.context.state.set({ draft: null, inputs: [] });
-    if (this.task === "edit") this.form.images.listen();
+    this.shown = new AbortController();
+    listenForImages((files) => this.takeInputs(files), this.shown.signal);
     this.refresh();
   }
 
   close() {
-    this.form.images.close();
+    this.shown.abort();
     this.cost.close();
   }
 
@@ -115,15 +118,17 @@ export class Workbench {
     };
   }
 
-  /** Make a result the input of an edit. @param {File} file */
+  /** Make a result the only input of an edit. @param {File} file */
   use(file) {
-    if (this.task === "edit") {
-      this.form.images.replace([]);
-      this.form.images.take([file]);
-      this.form.element.scrollIntoView({ block: "start", behavior: "smooth" });
-      return;
-    }
-    this.context.state.set({ inputs: [file] });
+    if (this.task === "edit") this.form.images.replace([]);
+    this.takeInputs([file]);
+    this.form.element.scrollIntoView({ block: "start", behavior: "smooth" });
+  }
+
+  /** Take images for an edit, in the view that edits. @param {File[]} files */
+  takeInputs(files) {
+    if (this.task === "edit") return void this.form.images.take(files);
+    this.context.state.set({ inputs: files });
     this.context.navigate("edit");
   }
 
