@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 def line_of(stack: Stack, request_id: str) -> dict[str, Any]:
     """Return the single request log line of a request."""
-    eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
-    (line,) = (event for event in stack.of_request(request_id) if event["event"] == "request_finished")
+
+    def finished() -> list[dict[str, Any]]:
+        return [event for event in stack.of_request(request_id) if event["event"] == "request_finished"]
+
+    eventually(lambda: bool(finished()), 10, "the request is logged")
+    (line,) = finished()
     return line
 
 
