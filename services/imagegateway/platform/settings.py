@@ -292,7 +292,7 @@ def load(source: Source) -> Settings:
         log_level=source.choice("LOG_LEVEL", LogLevel.INFO),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
         default_edit_model=source.text("DEFAULT_EDIT_MODEL", "bria/fibo-edit/edit"),
-        default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/veo-3.1-fast"),
+        default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/gemini-omni-1.2-flash"),
         inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
         sdk_hold=source.flag("SDK_HOLD", default=True),
         prices=source.text("PRICES"),
