@@ -22,7 +22,7 @@ def modules_after(program: str) -> set[str]:
     return {name.removeprefix("imagegateway.providers.") for name in done.stdout.split()}
 
 
-@pytest.mark.parametrize("module", ["imagegateway.router.__main__", "imagegateway.cli"])
+@pytest.mark.parametrize("module", ["imagegateway.router.__main__", "imagegateway.stack.up"])
 def test_process_that_translates_nothing_loads_catalogs_only(module: str) -> None:
     loaded = modules_after(f"import {module}")
     assert "bfl.catalog" in loaded

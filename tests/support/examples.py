@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# A busy machine generates examples slowly: that is no fault of a test.
+settings.register_profile("full", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("full")
 settings.register_profile("quick", max_examples=20)
 
 
