@@ -25,6 +25,12 @@ def actions() -> list[str]:
     ]
 
 
+def leaves() -> list[str]:
+    """Return every command that is no group of actions."""
+    names = actions()
+    return [name for name in names if not any(other.startswith(f"{name} ") for other in names)]
+
+
 def test_help_lists_every_command() -> None:
     listed = command.run("--help")
     assert listed.returncode == 0
@@ -37,6 +43,11 @@ def test_command_has_its_own_help(name: str) -> None:
     done = command.run(*name.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"Usage: imagegateway {name}")
+
+
+@pytest.mark.parametrize("name", [name for name in leaves() if name not in {"up", "mcp", "completion"}])
+def test_command_prints_json(name: str) -> None:
+    assert "--json" in command.run(*name.split(), "--help").stdout
 
 
 def test_call_without_a_command_prints_the_help() -> None:

@@ -11,7 +11,9 @@ from cyclopts import App, Parameter
 from imagegateway.cli.client import ApiError, Client
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.login_file import Login
+from imagegateway.cli.options import Json
 from imagegateway.cli.target import Target, checked_origin
+from imagegateway.cli.terminal import print_document
 from imagegateway.platform.setting_source import PREFIX, Source
 
 _EXAMPLES = """Examples:
@@ -24,6 +26,8 @@ app = App(name="login", help_epilogue=_EXAMPLES)
 def login(
     url: Annotated[str, Parameter(help="Address of the gateway. Asked for if missing.")] = "",
     /,
+    *,
+    json: Json = False,
 ) -> None:
     """Keep the address and the key of a gateway for this user's commands.
 
@@ -38,7 +42,10 @@ def login(
     )
     _check(target)
     Login(target.url, target.key).save()
-    print(f"logged in to {target.url}; the key is in {Login.path()}")
+    if json:
+        print_document({"object": "login", "url": target.url, "path": str(Login.path())})
+    else:
+        print(f"logged in to {target.url}; the key is in {Login.path()}")
     if urlsplit(target.url).scheme == "http" and urlsplit(target.url).hostname not in {
         "127.0.0.1",
         "::1",

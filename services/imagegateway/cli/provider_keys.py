@@ -33,16 +33,19 @@ _Route = Annotated[str, Parameter(help="The provider's route, as in X-BYOK-<rout
 
 
 @app.command(sort_key=1, name="set")
-def set_key(*, tenant: _Tenant, route: _Route) -> int:
+def set_key(*, tenant: _Tenant, route: _Route, json: Json = False) -> int:
     """Store or replace a key, read from standard input."""
     secret = _read()
 
     async def action(keys: ProviderKeys, routes: list[str]) -> int:
         try:
-            await keys.set(tenant, _known(route, routes), secret)
+            stored = await keys.set(tenant, _known(route, routes), secret)
         except GatewayError as error:
             raise SettingError(error.message) from None
-        print(f"stored the key of {route} for tenant {tenant}")
+        if json:
+            print_document(_document(stored))
+        else:
+            print(f"stored the key of {route} for tenant {tenant}")
         return 0
 
     return _with_keys(tenant, action)
@@ -66,13 +69,16 @@ def list_keys(*, tenant: _Tenant, json: Json = False) -> int:
 
 
 @app.command(sort_key=3)
-def delete(*, tenant: _Tenant, route: _Route) -> int:
+def delete(*, tenant: _Tenant, route: _Route, json: Json = False) -> int:
     """Delete a key, within seconds on every replica."""
 
     async def action(keys: ProviderKeys, routes: list[str]) -> int:
         if not await keys.delete(tenant, _known(route, routes)):
             raise CommandError(f"tenant {tenant} has no stored key of {route}")
-        print(f"deleted the key of {route} of tenant {tenant}")
+        if json:
+            print_document({"object": "provider_key", "route": route, "deleted": True})
+        else:
+            print(f"deleted the key of {route} of tenant {tenant}")
         return 0
 
     return _with_keys(tenant, action)

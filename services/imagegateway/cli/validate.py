@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cyclopts import App
 from imagegateway.cli.local import settings_here
+from imagegateway.cli.options import Json
+from imagegateway.cli.terminal import print_document
 from imagegateway.router.catalog import Catalog
 from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
@@ -16,11 +18,14 @@ app = App(name="validate")
 
 
 @app.default
-def validate() -> int:
+def validate(*, json: Json = False) -> int:
     """Validate own prices and the configuration that `up` writes for Envoy. Return Envoy's exit status."""
     current = settings_here()
     Catalog.load(current.source)
     with tempfile.TemporaryDirectory() as folder:
         envoy_config.write(current, Path(folder), inline_routes=True)
         command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]
-        return subprocess.run(command, check=False).returncode
+        done = subprocess.run(command, check=False, capture_output=json, text=True)
+    if json:
+        print_document({"object": "validation", "valid": not done.returncode, "messages": done.stderr.splitlines()})
+    return done.returncode

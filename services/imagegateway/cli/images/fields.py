@@ -47,7 +47,7 @@ class JobFields:
             "--option",
             group=_LOOK,
             metavar="NAME=VALUE",
-            help="Further field of the provider's API, such as strength=0.6; VALUE is JSON or text. Repeatable.",
+            help="Further field of the provider's API, such as steps=30; VALUE is JSON or text. Repeatable.",
         ),
     ] = ()
     byok: Annotated[
@@ -135,6 +135,9 @@ class EditFields(ImageFields):
     """Fields of edits."""
 
     input_fidelity: Annotated[str | None, Parameter(group=_LOOK, help="Fidelity to the input: high or low.")] = None
+    strength: Annotated[
+        float | None, Parameter(group=_LOOK, help="Distance of the result from the input, 0 to 1, by model.")
+    ] = None
 
 
 @Parameter(name="*")
