@@ -108,7 +108,7 @@ def test_requests_without_a_model_go_to_the_defaults(caller: Caller, providers: 
     asked = (
         (rest.GENERATIONS, "bfl/flux-2-klein-9b", "cloudflare"),
         (rest.EDITS, "bria/fibo-edit/edit", "bria"),
-        (VIDEOS, "google/veo-3.1-fast", "google"),
+        (VIDEOS, "google/gemini-omni-1.2-flash", "google"),
     )
     for path, model_id, route in asked:
         fields = edit(model_id) if path == rest.EDITS else request(model_id)
