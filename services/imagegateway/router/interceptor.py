@@ -110,6 +110,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         async def serve(received: _Received, context: Context) -> AsyncIterator[Message]:
             call, started = _begin(name, context), time.perf_counter()
             sent = False
+            missing: int | None = None
             try:
                 await call_context.authenticate(call, self._ring, self._limiter, scopes)
                 with self._budget.reservation(call.tenant) as reservation:
@@ -124,13 +125,17 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                             if not sent:
                                 await context.send_initial_metadata(tuple(call.headers.items()))
                                 sent = True
+                                missing = _length(call)
+                            if missing is not None:
+                                missing -= len(getattr(message, _BODY_FIELD))
                             if call.head:
                                 message.ClearField(_BODY_FIELD)
                             yield message
                             if call.head:
                                 break
             except BaseException as error:
-                await _fail(call, context, error, started, sent=sent)
+                # With all bytes of its stated length, the caller has the whole response and may leave before its end.
+                await _fail(call, context, error, started, sent=sent, whole=missing == 0)
                 raise
             call_outcome.log_outcome(call, started)
 
@@ -184,6 +189,12 @@ async def _parse_all(deserialize: _Deserializer, messages: AsyncIterator[bytes])
         yield _parse(deserialize, data)
 
 
+def _length(call: Call) -> int | None:
+    """Return the bytes of a response whose headers state them, else None."""
+    length = call.headers.get(call_context.LENGTH)
+    return None if length is None else int(length)
+
+
 def _begin(name: str, context: Context) -> Call:
     metadata = {key: call_context.decode(value) for key, value in context.invocation_metadata() or ()}
     call = call_context.begin(name, metadata, rest=_ORIGINAL_PATH in metadata)
@@ -191,10 +202,15 @@ def _begin(name: str, context: Context) -> Call:
     return call
 
 
-async def _fail(call: Call, context: Context, error: BaseException, started: float, *, sent: bool) -> None:
-    """End the call with the error's status. Return only for exceptions that the caller must re-raise."""
+async def _fail(
+    call: Call, context: Context, error: BaseException, started: float, *, sent: bool, whole: bool = False
+) -> None:
+    """End the call with the error's status. Return only for exceptions that the caller must re-raise.
+
+    `sent`: the response has begun. `whole`: the caller has all of it.
+    """
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        call_outcome.log_outcome(call, started, status=499)
+        call_outcome.log_outcome(call, started, status=None if whole else 499)
         return
     if not isinstance(error, Exception):
         return
