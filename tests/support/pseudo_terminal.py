@@ -113,7 +113,8 @@ def session(
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     try:
         process = subprocess.Popen(
-            ["setsid", "--ctty", program, *arguments],  # a hook before the exec is unsafe beside threads
+            # A hook before the exec would be unsafe beside threads. A shell's background jobs ignore Ctrl-C.
+            ["env", "--default-signal=INT", "setsid", "--ctty", program, *arguments],
             env={**inherited, "TERM": "xterm-256color", **(environment or {})},
             stdin=slave,
             stdout=slave,
