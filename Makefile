@@ -9,15 +9,16 @@ DESCRIPTORS := generated/imagegateway/v1/descriptors.binpb
 DESCRIPTION := generated/imagegateway/v1/openapi.json
 COMMENTED := build/commented.binpb
 RELEASED := proto/released.binpb
+RELEASED_CODE := tests/jobs/data/last-release.tar.xz
 PRESENT := build/present.binpb
-GENERATED := generated docs/api.md docs/reasons.md docs/settings.md
+GENERATED := generated docs/api.md docs/reasons.md docs/settings.md docs/metrics.md deploy/monitoring/dashboard.json
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
-	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-docs redoc test-page bench docs dist audit released clean
+	test test-fast coverage mutants test-fleet test-dist test-emulators test-clients test-api test-docs test-monitoring redoc test-page test-deploy image bench bench-smoke docs dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,7 +51,7 @@ $(STAGED)/.staged: $(VENV)/.dev
 	@find $(STAGED) -type f -not -name '*.proto' -delete
 	@touch $@
 
-generate: $(STAGED)/.staged  ## Generate code and the API description from proto/, and reference pages of docs/
+generate: $(STAGED)/.staged  ## Generate code and the API description from proto/, reference pages of docs/, and the dashboard
 	@rm -rf generated && mkdir -p generated
 	@$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
@@ -62,6 +63,7 @@ generate: $(STAGED)/.staged  ## Generate code and the API description from proto
 	@$(BIN)/buf build --as-file-descriptor-set -o $(COMMENTED)
 	@$(BIN)/python -m tools.openapi $(COMMENTED) $(DESCRIPTION)
 	@$(BIN)/python -m tools.reference $(COMMENTED) $(DESCRIPTION)
+	@$(BIN)/python -m tools.dashboard
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
@@ -104,20 +106,26 @@ words: $(VENV)/.dev  ## List phrases that break the language rule, with replacem
 
 # Cached bytecode saves each worker of the tests 8 s of compiling them.
 unexport PYTHONDONTWRITEBYTECODE
-# Most tests wait for other processes: two workers for each core. A file stays with one worker, and its stack with it.
-WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+# Most tests wait for other processes: two workers for each core and one more. A file stays with one worker, and its stack
+# with it.
+WORKERS ?= $(shell echo $$((2 * $$(nproc) + 1)))
 PARALLEL = --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 	$(BIN)/pytest $(PARALLEL) --durations=15
 
-# These tests wait for little: more workers would only repeat the collection. Hypothesis tries a fifth of the examples.
-test-fast: WORKERS = $(shell echo $$(($$(nproc) + 1)))
-test-fast: setup-dev  ## Run the tests that need no whole stack
-	$(BIN)/pytest $(PARALLEL) --durations=15 --hypothesis-profile=quick --ignore=tests/gateway
+# Tests that start no process are bound by the CPU: more workers than cores only repeat the collection. Hypothesis tries
+# a fifth of the examples. No test of tests/gateway is without the marker, and their collection takes 2 s of each worker.
+test-fast: WORKERS = $(shell nproc)
+test-fast: setup-dev  ## Run the tests that start no server and no other process
+	$(BIN)/pytest $(PARALLEL) --durations=15 --hypothesis-profile=quick -m 'not processes' --ignore=tests/gateway
 
-coverage: setup-dev  ## Run every test and show the lines and branches that none runs
-	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
+coverage: setup-dev  ## Run every test; show the lines and branches that none runs, and a table of the rooms
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered --cov-report=json:build/covered.json; status=$$?; \
+		$(BIN)/python -m tools.coverage_table build/covered.json && exit $$status
+
+test-fleet: setup-dev  ## Test parts on several hosts, by TCP with mutual TLS
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' --durations=10 tests/fleet
 
 test-emulators: setup-dev  ## Test the emulators with the vendors' own SDKs
 	@$(PYTHON) -m venv build/sdks
@@ -146,6 +154,15 @@ test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the
 	@command -v zsh > /dev/null && command -v fish > /dev/null || { apt-get update --quiet --quiet \
 		&& apt-get install --quiet --quiet --yes --no-install-recommends zsh fish; }
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/clients
+
+build/prometheus/.unpacked:
+	@mkdir -p build/prometheus
+	command -v promtool || { apt-get update --quiet --quiet && cd build/prometheus \
+		&& apt-get download --quiet --quiet prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb; }
+	@touch $@
+
+test-monitoring: setup-dev build/prometheus/.unpacked  ## Test the alert rules and the dashboard by Debian's promtool
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/monitoring
 
 build/api/.installed: tests/api/requirements.lock
 	$(PYTHON) -m venv build/api
@@ -207,6 +224,30 @@ test-dist: setup-dev dist  ## Install the wheels in new environments, make a fir
 	build/client/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway_client-*.whl
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/dist
 
+build/deploy/.installed: tests/deploy/requirements.lock tests/deploy/node/package-lock.json $(VENV)/.dev
+	@rm -rf build/deploy
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --target build/deploy -r tests/deploy/requirements.lock
+	cd tests/deploy/node && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent --ignore-scripts
+	@touch $@
+
+test-deploy: setup-dev build/deploy/.installed  ## Render and lint deploy/: Helm chart, Containerfile, compose file, systemd units
+	@command -v systemd-analyze > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes systemd; }
+	PYTHONPATH=build/deploy $(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/deploy
+
+# deploy/README.md says how to find the digest of the base image.
+ENGINE ?= podman
+IMAGE ?= localhost/imagegateway
+PLATFORMS ?= linux/amd64
+
+image: dist  ## Build the container image: BASE=name@sha256:…, ENGINE=podman or docker, IMAGE=name, PLATFORMS=linux/amd64,linux/arm64
+	@case '$(BASE)' in *@sha256:*) ;; *) echo 'set BASE=name@sha256:… (deploy/README.md)'; exit 1;; esac
+	$(ENGINE) build --file deploy/container/Containerfile --platform $(PLATFORMS) --tag $(IMAGE) \
+		--build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg VERSION=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("imagegateway"))') .
+
+bench-smoke: setup-dev  ## Prove that the benchmark runs, in a minute; its figures mean nothing
+	$(BIN)/python -m bench --smoke
+
 bench: setup-dev  ## Measure the gateway beside other gateways; print ratios of one run
 	$(BIN)/python -m bench --peers build/peers
 
@@ -225,14 +266,18 @@ build/mutants/.installed: requirements-mutants.lock
 	build/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
 	@touch $@
 
-# Changes tried in each room, or `all`, which takes hours.
-MUTANTS ?= 40
+# Changes tried in each room, or `all`, which takes hours, and the choice of them.
+MUTANTS ?= 100
+SEED ?= 0
 
 mutants: setup-dev build/mutants/.installed  ## Change the code at random places, show what no test notices; 20 minutes at most
-	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray $(MUTANTS)
+	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray $(MUTANTS) $(SEED) $(WORKERS)
 
-released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
+# A router and a provider server need these rooms.
+released: $(STAGED)/.staged  ## Record proto/ and the code at HEAD as the last release, for `make breaking` and the tests
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)
+	git archive HEAD services/imagegateway generated \
+		':(exclude)services/imagegateway/cli' ':(exclude)services/imagegateway/stack' ':(exclude)*.pyi' | xz -9 > $(RELEASED_CODE)
 
 clean:  ## Remove the products of all targets, but no data
 	rm -rf $(VENV) build .cache .mypy_cache .ruff_cache .pytest_cache

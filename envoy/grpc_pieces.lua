@@ -12,9 +12,8 @@ end
 
 function envoy_on_request(handle)
   local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
+  if facts["kind"] ~= "native" then return end
   local headers = handle:headers()
-  local path = headers:get(":path") or "" -- CONNECT requests lack it
-  if facts["kind"] ~= "native" or path:sub(1, 17) ~= "/imagegateway.v1." then return end
   -- gRPC hides the encoding's name from the router, and a piece is not encoded.
   headers:replace("x-grpc-pieces", headers:get("grpc-encoding") or "identity")
   headers:remove("grpc-encoding")

@@ -58,6 +58,12 @@ local function timeout_refusal(headers)
   return tonumber(digits) == 0 and settings.refusals.deadline or nil
 end
 
+-- Return the trace id of a caller's `traceparent`, or nil. The router checks the rest of the header.
+local function trace_id(traceparent)
+  local id = traceparent and traceparent:match("^%x%x%-(%x+)%-%x+%-%x%x")
+  return id and #id == 32 and id == id:lower() and id or nil
+end
+
 -- Remove trailing slashes, and the query of methods other than GET. Return true for paths of the API.
 local function normalize_path(headers, method)
   local given = headers:get(":path") or "" -- CONNECT requests lack it
@@ -102,6 +108,8 @@ function envoy_on_request(handle)
   local origin = headers:get("origin")
   -- Set true facts only: each costs some microseconds, and an absent fact reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
+  local trace = trace_id(headers:get("traceparent"))
+  if trace then facts:set("gateway", "trace_id", trace) end -- for the log line of a refusal
   local native = is_grpc(headers)
   local too_large, unwanted = inspect(headers, native)
   local why = refusal(headers, too_large)
@@ -132,6 +140,9 @@ function envoy_on_request(handle)
     return
   end
   facts:set("gateway", "kind", "api")
+  -- The transcoder removes content-length. A router that knows the length waits for no end of the body.
+  local length = headers:get("content-length")
+  if length then headers:replace("x-body-length", length) end
   if headers:get(":method") == "HEAD" then -- the transcoder does not support HEAD
     headers:replace(":method", "GET")
     headers:replace("x-http-method", "HEAD")

@@ -31,10 +31,28 @@ local function has_valid_tag(stem, tag)
   return false
 end
 
+-- Keys that the gateway adopts from its settings: the present one and, where a file has changed, the one before it.
+-- The router decides when the earlier one ends.
+local adopted_keys, read_at = { settings.adopted_key }, 0
+
 local function is_adopted(secret)
-  local adopted = settings.adopted_key
-  -- Compare the length first, so that a caller can't make the hook hash long texts.
-  return adopted ~= nil and #secret == adopted.length and is_equal(sha256.digest(secret), adopted.digest)
+  for _, key in ipairs(adopted_keys) do
+    -- Compare the length first, so that a caller can't make the hook hash long texts.
+    if #secret == key.length and is_equal(sha256.digest(secret), key.digest) then return true end
+  end
+  return false
+end
+
+-- Read the file of the adopted key, at most once a second. Return whether the file holds another key.
+local function reload_adopted_key()
+  if settings.adopted_key_file == nil or os.time() == read_at then return false end
+  read_at = os.time()
+  local file = io.open(settings.adopted_key_file, "rb")
+  local secret = file and (file:read("*a") or ""):match("^%s*(.-)%s*$") or ""
+  if file then file:close() end
+  if secret == "" or is_adopted(secret) then return false end
+  adopted_keys = { { length = #secret, digest = sha256.digest(secret) }, adopted_keys[1] }
+  return true
 end
 
 local key_check = {}
@@ -53,8 +71,9 @@ function key_check.refusal(authorization)
   if secret == nil then return "missing" end
   if is_adopted(secret) then return nil end
   local stem, tag = secret:sub(1, STEM_LENGTH), secret:sub(STEM_LENGTH + 1)
-  if tag == "" and #stem == STEM_LENGTH and stem:sub(1, 4) == "igw_" then return "untagged" end
   if #tag == TAG_DIGITS + 1 and has_valid_tag(stem, tag) then return nil end
+  if reload_adopted_key() and is_adopted(secret) then return nil end
+  if tag == "" and #stem == STEM_LENGTH and stem:sub(1, 4) == "igw_" then return "untagged" end
   return "unknown"
 end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,10 @@ import structlog
 from tests.gateway.jobs.receiver import UNUSED_ADDRESS, Receiver, receiving
 from tests.gateway.jobs.stacks import PAUSES
 from tests.gateway.origin import Origin, serving
-from tests.support import examples  # noqa: F401  registers the profile `quick`
+from tests.support import (
+    examples,  # noqa: F401  registers the profile `quick`
+    processes,
+)
 from tests.support.scheduling import StackScheduling, needs_stack, unit_of
 from tests.support.stack import running
 
@@ -39,6 +43,8 @@ _TESTS: Final = Path(__file__).parent
 _CERTIFICATE: Final = _TESTS / "support" / "certificate.pem"
 """The only trusted certificate: each of many clients would load the system's 150 in 60 ms, and none calls outside."""
 
+_GUARD: Final = processes.Guard()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
@@ -47,13 +53,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest units of work first: the short ones then keep every worker busy."""
+    """Mark the tests that start processes. Put the longest units first: the short ones keep every worker busy."""
+    for item in items:
+        processes.mark(item)
+    files = {item: item.nodeid.split("::", 1)[0] for item in items}
+    sizes = Counter(unit_of(file) for file in files.values())
 
-    def order(item: pytest.Item) -> tuple[bool, bool]:
-        file = item.nodeid.split("::", 1)[0]
-        return not needs_stack(file), unit_of(file) == file
+    def order(item: pytest.Item) -> tuple[bool, bool, int]:
+        unit = unit_of(files[item])
+        return not needs_stack(files[item]), unit == files[item], -sizes[unit]
 
     items.sort(key=order)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with _GUARD.watch(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _GUARD.watch(item):
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

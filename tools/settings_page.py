@@ -1,7 +1,7 @@
 """docs/settings.md: names, types, ranges, defaults and meanings of all settings.
 
 `Recorder` observes which values `load` reads, so types, ranges and defaults cannot differ from the code. Meanings are
-the docstrings of the fields of `Settings`.
+the docstrings of the fields of the classes in `settings.GROUPS`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.platform import settings
 from imagegateway.platform.setting_source import PREFIX, Source
 from imagegateway.providers import setting_names
-from imagegateway.providers.registry import ROUTES
+from imagegateway.providers.registry import FAMILIES, ROUTES
 
 from tools.markdown import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from imagegateway.platform.setting_source import E, Secret
+    from imagegateway.platform.secret import Secret
+    from imagegateway.platform.setting_source import E
 
 _HEADER: Final = ("setting", "type", "default", "meaning")
 _INTRODUCTION: Final = """\
@@ -32,6 +33,7 @@ _INTRODUCTION: Final = """\
 Each setting is an environment variable. `IMAGEGATEWAY_SETTINGS=<file.toml>` names a file with the same settings,
 written without the prefix and in lower case (`port = 8080`). The environment takes precedence over the file. A
 malformed value, a value out of range or an unknown name stops the process with a message that names the setting.
+A file may hold a value of type secret: `<setting>_FILE` names the file ([secrets](operations/secrets.md)).
 
 """
 _OF_ROUTES: Final = """
@@ -39,6 +41,12 @@ _OF_ROUTES: Final = """
 
 [Provider keys](architecture/README.md#provider-keys) describes the precedence of keys. `<ROUTE>` is one of:
 {routes}.
+
+"""
+_OF_FAMILIES: Final = """
+## Settings of each family
+
+`<FAMILY>` is one of: {families}.
 
 """
 _FURTHER: Final = """
@@ -74,9 +82,17 @@ class Recorder(Source):
         self._record(name, "secret", "")
         return super().secret(name)
 
+    def watched_secret(self, name: str, check: Callable[[str], None] | None = None) -> Secret:
+        self._record(name, "secret", "")
+        return super().watched_secret(name, check)
+
     def number(self, name: str, default: float, low: float, high: float) -> float:
         self._record(name, f"number, {low} to {high}", default)
         return super().number(name, default, low, high)
+
+    def optional_number(self, name: str, low: float, high: float) -> float | None:
+        self._record(name, f"number, {low} to {high}", "")
+        return super().optional_number(name, low, high)
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         self._record(name, f"integer, {low} to {high}", default)
@@ -99,19 +115,27 @@ def render() -> str:
     """Return the page."""
     recorder = Recorder()
     settings.load(recorder)
-    own = [_row(name, recorder.readings[name], meaning) for name, meaning in _meanings()]
-    of_routes = [
-        _row(f"<ROUTE>_{name}", Reading(kind, "none"), text) for name, (kind, text) in setting_names.OF_ROUTES.items()
+    own = [
+        _row(name, recorder.readings[name], meaning)
+        for group in settings.GROUPS
+        for name, meaning in _meanings(group)
     ]
-    further = [_row(name, Reading(kind, "none"), text) for name, (kind, text) in setting_names.FURTHER.items()]
+    of_routes = _rows("<ROUTE>_", setting_names.OF_ROUTES)
+    of_families = _rows("<FAMILY>_", setting_names.OF_FAMILIES)
     return (
         _INTRODUCTION.format(module=settings.__name__)
         + table(_HEADER, own)
         + _OF_ROUTES.format(routes=", ".join(ROUTES))
         + table(_HEADER, of_routes)
+        + _OF_FAMILIES.format(families=", ".join(FAMILIES))
+        + table(_HEADER, of_families)
         + _FURTHER
-        + table(_HEADER, further)
+        + table(_HEADER, _rows("", setting_names.FURTHER))
     )
+
+
+def _rows(prefix: str, named: Mapping[str, tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    return [_row(prefix + name, Reading(kind, "none"), text) for name, (kind, text) in named.items()]
 
 
 def _row(name: str, reading: Reading, text: str) -> tuple[str, str, str, str]:
@@ -119,9 +143,9 @@ def _row(name: str, reading: Reading, text: str) -> tuple[str, str, str, str]:
     return f"`{PREFIX}{name}`", reading.type, computed.rstrip(".") or reading.default, meaning.strip()
 
 
-def _meanings() -> Iterator[tuple[str, str]]:
-    """Yield each field of `Settings` that is a setting: its name without prefix, and its docstring."""
-    tree = ast.parse(inspect.getsource(settings.Settings))
+def _meanings(group: type) -> Iterator[tuple[str, str]]:
+    """Yield each documented field of a class of settings: its name without prefix, and its docstring."""
+    tree = ast.parse(inspect.getsource(group))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     for field, text in pairwise(body):
         match field, text:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PHRASES: Final = Path(__file__).with_name("words.toml")
 _SKIPPED: Final = (
-    *("generated/*", "*.lock", "LICENSE", "*/LICENSE.*", "*/redoc.js", "tests/cases/*"),
+    *("generated/*", "*.lock", "*package-lock.json", "LICENSE", "*/LICENSE.*", "*/redoc.js", "tests/cases/*"),
     *("tools/words.toml", "tests/*/test_words.py"),
 )
 """Generated files, texts by others, the contract's cases, the list and its test."""
@@ -35,17 +35,19 @@ class Phrase:
     instead: str
     allow: tuple[str, ...]
 
-    def find(self, path: str, line: str) -> Iterator[str]:
-        """Yield each occurrence in a line of a file."""
-        if not any(fnmatch(path, glob) for glob in self.allow):
-            yield from (found[0] for found in self.pattern.finditer(line))
+    def find(self, path: str, text: str) -> Iterator[tuple[int, str]]:
+        """Yield line number and words of each occurrence in a file."""
+        if not self.pattern.search(text) or any(fnmatch(path, glob) for glob in self.allow):
+            return
+        for number, line in enumerate(text.splitlines(), 1):
+            yield from ((number, found[0]) for found in self.pattern.finditer(line))
 
 
 def load() -> list[Phrase]:
     """Read the list."""
     return [
         Phrase(
-            re.compile(rf"(?<![a-z])(?:{entry['pattern']})(?![a-z])", re.IGNORECASE),
+            re.compile(rf"(?<![a-z])(?:{entry['pattern']})(?![a-z])", re.IGNORECASE | re.MULTILINE),
             entry["instead"],
             tuple(entry.get("allow", ())),
         )
@@ -73,11 +75,10 @@ def main(paths: Sequence[str]) -> int:
     phrases = load()
     counts: Counter[str] = Counter()
     for name, text in tracked(paths):
-        for number, line in enumerate(text.splitlines(), 1):
-            for phrase in phrases:
-                for found in phrase.find(name, line):
-                    print(f"{name}:{number}: {found} → {phrase.instead}")
-                    counts[str(Path(name).parent)] += 1
+        for phrase in phrases:
+            for number, found in phrase.find(name, text):
+                print(f"{name}:{number}: {found} → {phrase.instead}")
+                counts[str(Path(name).parent)] += 1
     for folder, count in counts.most_common():
         print(f"{count:6} {folder}")
     print(f"{counts.total():6} in all")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import setting_source
+from tests.support import programs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,22 +22,5 @@ _SECONDS: Final = 600.0
 def run(
     command: Sequence[str | Path], folder: Path = ROOT, variables: Mapping[str, str] | None = None, text: str = ""
 ) -> str:
-    """Run a program with a text as its input, and return its output.
-
-    Raises AssertionError with the output of a program that fails.
-    """
-    inherited = setting_source.environment()
-    node = Path(sys.executable).parent
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**inherited, "PATH": f"{node}:{inherited.get('PATH', '')}", **(variables or {})},
-        input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+    """Run a program as `programs.run` does, in the project's folder by default."""
+    return programs.run(command, folder, variables, text=text, seconds=_SECONDS)

@@ -18,6 +18,8 @@ from tests.emulators.google import Google
 from tests.emulators.ideogram import Ideogram
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.emulators.base import Emulator
 
 ACCOUNT = {"CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}
@@ -28,7 +30,7 @@ async def lines(capsys: pytest.CaptureFixture[str], *families: str, **values: st
     environment = {f"IMAGEGATEWAY_{name}": value for name, value in values.items()}
     current = settings.load(setting_source.Source(environment))
     status = await examine(current, {name: HTTP_FAMILIES[name] for name in families})
-    said = (line.partition(" ") for line in capsys.readouterr().out.splitlines())
+    said = (line.partition("  key from ")[0].partition(" ") for line in capsys.readouterr().out.splitlines())
     return status, {route: words.strip() for route, _, words in said}
 
 
@@ -105,7 +107,20 @@ async def test_json_has_the_verdict_of_each_route(capsys: pytest.CaptureFixture[
         "good": False,
         "configured": False,
         "message": "not configured: set IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID",
+        "key_from": "IMAGEGATEWAY_CLOUDFLARE_API_KEY",
     }
+
+
+async def test_origin_of_each_key_is_shown_without_the_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "cloudflare"
+    file.write_text("s3cret\n")
+    current = settings.load(setting_source.Source({"IMAGEGATEWAY_CLOUDFLARE_API_KEY_FILE": str(file)}))
+    assert await examine(current, {"bfl": HTTP_FAMILIES["bfl"]}) == 1
+    said = capsys.readouterr().out
+    assert f"  key from IMAGEGATEWAY_CLOUDFLARE_API_KEY_FILE={file}\n" in said
+    assert "s3cret" not in said
 
 
 async def test_unreachable_provider_is_reported(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,9 +27,9 @@ def log(tmp_path: Path) -> Path:
     path.with_name(f"{FILE}.1").write_text(line("oldest"))
     path.write_text(
         line("request_finished", job_id="job_1", request_id="req-1")
-        + line("request_refused", "warning", process="envoy", request_id="req-2")
+        + line("request_refused", "warning", process="envoy", request_id="req-2", trace_id="ab" * 16)
         + "panic: \x1b[2J\n"
-        + line("failed", "error", job_id="job_1")
+        + line("failed", "error", job_id="job_1", trace_id="ab" * 16)
     )
     return path
 
@@ -51,6 +51,7 @@ def events(log: Path, *arguments: str) -> list[str]:
         (("--job", "job_1"), ["request_finished", "failed"]),
         (("--job", "job_1", "--level", "error"), ["failed"]),
         (("--request", "req-2"), ["request_refused"]),
+        (("--trace", "ab" * 16), ["request_refused", "failed"]),
         (("--process", "envoy"), ["request_refused"]),
         (("--event", "oldest"), ["oldest"]),
     ],
@@ -61,10 +62,11 @@ def test_filters_choose_lines_in_their_order(log: Path, arguments: tuple[str, ..
 
 def test_lines_are_readable_and_cannot_control_the_terminal(log: Path) -> None:
     shown = command.run("logs", data_dir=str(log.parents[1])).stdout.splitlines()
-    assert shown[2].split() == ["warning", "envoy", "request_refused", "request_id=req-2"]
+    assert shown[2].split() == ["warning", "envoy", "request_refused", "request_id=req-2", f"trace_id={'ab' * 16}"]
     assert shown[3] == r"panic: \x1b[2J"
 
 
+@pytest.mark.processes
 def test_new_lines_are_followed_across_a_rotation(log: Path) -> None:
     with session(["logs", "-f", "--lines", "1"], data_dir=str(log.parents[1])) as terminal:
         terminal.expect("failed")

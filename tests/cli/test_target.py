@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.login_file import Login
 from imagegateway.cli.target import Connection, NoGatewayError, Target, checked_origin
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.stack.local_access import LocalAccess
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 LOGIN = Login("https://login.test", "key-of-login")
-LOCAL = LocalAccess("http://127.0.0.1:8080", "key-of-stack")
+LOCAL = LocalAccess("http://127.0.0.1:8080", Path("/run/api.sock"), "key-of-stack")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +30,7 @@ def test_options_come_before_environment_login_and_stack(folder: Path, monkeypat
     with pytest.raises(NoGatewayError, match="no gateway runs in"):
         Target.resolve(Connection())
     LOCAL.save(folder)
-    assert Target.resolve(Connection()) == Target(LOCAL.url, LOCAL.key)
+    assert Target.resolve(Connection()) == Target(LOCAL.url, LOCAL.key, LOCAL.socket)
     assert Target.named(Connection()) is None
     LOGIN.save()
     assert Target.resolve(Connection()) == Target(LOGIN.url, LOGIN.key)
@@ -41,6 +39,25 @@ def test_options_come_before_environment_login_and_stack(folder: Path, monkeypat
     monkeypatch.setenv("IMAGEGATEWAY_URL", "https://environment.test")
     assert Target.resolve(Connection()) == Target("https://environment.test", "key-of-environment")
     assert Target.resolve(Connection(url="http://option.test", key="k")) == Target("http://option.test", "k")
+
+
+def test_origin_of_the_key_is_known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    LOCAL.save(folder)
+    assert Target.resolve(Connection()).key_from == "the stack on this machine"
+    LOGIN.save()
+    assert Target.resolve(Connection()).key_from == "the login"
+    (folder / "key").write_text("key-of-file\n")
+    monkeypatch.setenv("IMAGEGATEWAY_KEY_FILE", str(folder / "key"))
+    assert Target.resolve(Connection()) == Target(LOGIN.url, "key-of-file")
+    assert Target.resolve(Connection()).key_from == f"IMAGEGATEWAY_KEY_FILE={folder / 'key'}"
+    assert Target.resolve(Connection(key="k")).key_from == "--key"
+
+
+def test_unknown_setting_stops_a_command_of_a_client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    LOGIN.save()
+    monkeypatch.setenv("IMAGEGATEWAY_KEYFILE", str(folder / "key"))
+    with pytest.raises(SettingError, match="IMAGEGATEWAY_KEYFILE: did you mean IMAGEGATEWAY_KEY_FILE"):
+        Target.resolve(Connection())
 
 
 def test_key_belongs_to_the_address_that_it_is_known_for(folder: Path) -> None:

@@ -39,6 +39,7 @@ def test_output_without_a_reader_ends_the_command_silently(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("redirection", "message"),
     [(">&-", ""), ("> /dev/full", "imagegateway: No space left on device\n"), ("| true", "")],
@@ -58,6 +59,7 @@ def test_output_that_takes_nothing_causes_no_traceback(tmp_path: Path, redirecti
     assert (done.returncode, done.stdout, done.stderr) == (0 if redirection == ">&-" else 1, "", message)
 
 
+@pytest.mark.processes
 def test_help_in_a_narrow_terminal_without_unicode_is_ascii() -> None:
     with session(["keys", "rotate", "--help"], columns=40, environment={"PYTHONIOENCODING": "ascii"}) as narrow:
         assert narrow.wait() == 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from imagegateway.client import JobTimeoutError, connect, wait_for_job
+from imagegateway.client import JobTimeoutError, connect, jobs, wait_for_job
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1 import job_pb2
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Status = grpc.StatusCode
+
+
+@pytest.fixture(autouse=True)
+def quick_reconnection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_RECONNECT_SECONDS", 0.01)
 
 
 class Images:

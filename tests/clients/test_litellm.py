@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.clients import suites
+from tests.support import programs
 
 if TYPE_CHECKING:
     from tests.clients.suites import Gateway
@@ -25,7 +26,7 @@ def test_litellm_recognises_a_moderation_error(gateway: Gateway, providers: Prov
 
 
 def _run(gateway: Gateway, chosen: str) -> None:
-    output = suites.run(
+    output = programs.run(
         [
             *(suites.PYTHON, "-m", "pytest", "--noconftest", "--override-ini", "addopts=", "-k", chosen),
             *("--override-ini", "filterwarnings=default", "--disable-warnings", "--tb=short"),

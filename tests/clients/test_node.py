@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.clients import suites
+from tests.support import programs
 
 if TYPE_CHECKING:
     from tests.clients.suites import Gateway
@@ -18,13 +19,13 @@ _FOLDER: Final = suites.HERE / "node"
 @pytest.fixture(scope="module", autouse=True)
 def _packages() -> None:
     """Install the locked packages."""
-    suites.run([suites.NODE_BIN / "npm", "ci", "--ignore-scripts"], _FOLDER, {})
+    programs.run([programs.NODE_BIN / "npm", "ci", "--ignore-scripts"], _FOLDER)
 
 
 @pytest.mark.parametrize("suite", ["ai-sdk", "openai"])
 def test_node_client_passes_its_suite(gateway: Gateway, suite: str) -> None:
-    output = suites.run(
-        [suites.NODE_BIN / "node", "--test", "--test-reporter=tap", f"{suite}.test.mjs"],
+    output = programs.run(
+        [programs.NODE_BIN / "node", "--test", "--test-reporter=tap", f"{suite}.test.mjs"],
         _FOLDER,
         {**gateway.environment(), "AI_SDK_LOG_WARNINGS": "false"},
     )

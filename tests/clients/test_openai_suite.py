@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.clients import suites
+from tests.support import programs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def distribution(tmp_path: Path) -> Path:
 
 
 def test_openais_own_tests_of_images_pass(gateway: Gateway, distribution: Path) -> None:
-    output = suites.run(
+    output = programs.run(
         [
             *(suites.PYTHON, "-m", "pytest", "-p", "gateway_plugin", "--override-ini", "addopts=-n 4 --tb=short"),
             *("-k", "not create_variation", "tests/api_resources/test_images.py"),

@@ -40,6 +40,7 @@ def test_page_runs_as_printed(path: Path, gateway: Stack, tmp_path: Path) -> Non
     page = snippets.read(path)
     here = {_GATEWAY: gateway.address, _RECEIVER_PORT: str(free_port()), _KEY: gateway.key}
     (tmp_path / "node_modules").symlink_to(_NODE / "node_modules")
+    (tmp_path / "deploy").symlink_to(_ROOT / "deploy")
     for name, text in page.files.items():
         (tmp_path / name).write_text(_replaced(text, here))
     for language, blocks in page.snippets.items():

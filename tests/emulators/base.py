@@ -70,6 +70,7 @@ class Emulator:
     failures: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
     spoiled: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
     base: str = ""
+    host: str = "127.0.0.1"
     _runner: web.AppRunner | None = None
 
     def routes(self, app: web.Application) -> None:
@@ -77,14 +78,14 @@ class Emulator:
         raise NotImplementedError
 
     async def start(self) -> None:
-        """Listen on a port that the system chooses, and set `base` to the origin."""
+        """Listen on a port of `host` that the system chooses, and set `base` to the origin."""
         app = web.Application(client_max_size=256 * 1024 * 1024, middlewares=[self._keep])
         self.routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, self.host, 0)
         await site.start()
-        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.base = f"http://{self.host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         if self._runner:
@@ -131,7 +132,7 @@ def _failure(status: int, answer: Any, headers: Mapping[str, str]) -> web.Respon
 def image_bytes(
     width: int = 64, height: int = 64, format_: str = "PNG", colour: tuple[int, int, int] = (9, 99, 199)
 ) -> bytes:
-    """Return an encoded image of one colour."""
+    """Return an encoded image of one colour, with the least effort of the encoder."""
     out = BytesIO()
-    Image.new("RGB", (width, height), colour).save(out, format_)
+    Image.new("RGB", (width, height), colour).save(out, format_, compress_level=1, method=0)
     return out.getvalue()

@@ -22,7 +22,7 @@ FORM: Final = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
 def image_bytes(width: int = 64, height: int = 64, kind: str = "PNG", colour: str = "#3a7ca5") -> bytes:
     """Return an encoded image of one colour."""
     file = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(file, kind)
+    Image.new("RGB", (width, height), colour).save(file, kind, compress_level=1)
     return file.getvalue()
 
 
@@ -31,7 +31,7 @@ def mask(width: int = 64, height: int = 64) -> bytes:
     image = Image.new("RGBA", (width, height), "black")
     image.paste((0, 0, 0, 0), (0, 0, width // 2, height))
     file = io.BytesIO()
-    image.save(file, "PNG")
+    image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

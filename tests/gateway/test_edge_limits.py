@@ -93,6 +93,23 @@ def test_flood_from_one_address_leaves_connections_for_others() -> None:
         assert _held(flood) == 20
 
 
+def test_trusted_proxy_has_no_share_of_connections_and_passes_on_the_limit_of_requests() -> None:
+    """Half of the connections is the share of any other address."""
+    envoy = envoy_alone(connections="40", trusted_proxies="127.0.9.0/24", address_rpm="3")
+    with envoy as port, ExitStack() as held:
+        eventually(lambda: _status(port, "127.0.8.1") is not None, 15, "Envoy listens")
+        connections = [
+            held.enter_context(socket.create_connection(("127.0.0.1", port), 5, ("127.0.9.1", 0))) for _ in range(30)
+        ]
+        for connection in connections:  # whose head never ends, so that Envoy keeps them
+            connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert _held(connections) == 30
+        statuses = [_status(port, "127.0.9.1", client) for client in ("192.0.2.1",) * 4 + ("192.0.2.2",)]
+        assert statuses == [404, 404, 404, 429, 404]
+        strangers = [_status(port, "127.0.8.2", f"192.0.2.{number}") for number in range(4)]
+        assert strangers == [404, 404, 404, 429]
+
+
 def _held(connections: list[socket.socket]) -> int:
     """Return the number of connections that Envoy keeps open."""
     return [_is_closed_within(connection, 0.01) for connection in connections].count(False)
@@ -100,14 +117,18 @@ def _held(connections: list[socket.socket]) -> int:
 
 def _is_served(port: int, address: str) -> bool:
     """Return True if a client at this local address gets a response. Envoy itself responds on an unknown path."""
+    return _status(port, address) == 404
+
+
+def _status(port: int, peer: str, client: str = "") -> int | None:
+    """Return the status of a response, None without one. The local address `peer` states `client` as its client."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5, source_address=(peer, 0))
     try:
-        with closing(
-            http.client.HTTPConnection("127.0.0.1", port, timeout=5, source_address=(address, 0))
-        ) as connection:
-            connection.request("GET", "/nothing")
-            return connection.getresponse().status == 404
+        with closing(connection):
+            connection.request("GET", "/nothing", headers={"x-forwarded-for": client} if client else {})
+            return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return None
 
 
 def _is_closed_within(connection: socket.socket, seconds: float) -> bool:

@@ -58,6 +58,7 @@ NAMES: Final = st.sampled_from(
             b"cookie",
             b"range",
             b"x-http-method",
+            b"x-body-length",
         ),
         *(
             b"expect",

@@ -16,8 +16,8 @@ from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
 from tests.gateway.inputs import FORM
+from tests.gateway.peak_memory import MIB, watching
 from tests.gateway.rest import EDITS, GENERATIONS, ask
-from tests.gateway.test_upload_memory import MIB, watching
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

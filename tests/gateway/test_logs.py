@@ -52,7 +52,8 @@ def test_generation_logs_one_line_with_its_facts(stack: Stack, request_id: str) 
 
 def test_upload_logs_one_line_with_its_bytes(stack: Stack, request_id: str) -> None:
     body = form(file_part("image", image_bytes()), prompt="at night")
-    ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
+    answer = ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
+    assert answer.status == 200, answer.body
     line = line_of(stack, request_id)
     assert (line["status"], line["request_bytes"]) == (200, len(body))
 
@@ -69,11 +70,34 @@ def test_failure_logs_one_line_whose_level_follows_the_blame(
     assert (line["status"], line["reason"], line["level"]) == (answer.status, code, level)
 
 
-def test_bad_key_logs_one_line(stack: Stack, request_id: str) -> None:
-    ask(stack, "POST", GENERATIONS, dict(SMALL), {"x-request-id": request_id}, key="wrong")
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"), [(f"00-{'ab' * 16}-{'c' * 16}-01", "ab" * 16), ("00-forged-line", None), ("", None)]
+)
+def test_bad_key_logs_one_line(stack: Stack, request_id: str, traceparent: str, trace_id: str | None) -> None:
+    headers = {"x-request-id": request_id, "traceparent": traceparent}
+    ask(stack, "POST", GENERATIONS, dict(SMALL), headers, key="wrong")
     eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
     (line,) = stack.of_request(request_id)
     assert (line["event"], line["process"], line["status"]) == ("request_refused", "envoy", 401)
+    assert line["trace_id"] == trace_id
+
+
+def test_traceparent_of_a_caller_is_on_each_line_of_its_job_without_an_endpoint(
+    stack: Stack, request_id: str
+) -> None:
+    headers = {"x-request-id": request_id, "traceparent": f"00-{'cd' * 16}-{'e' * 16}-01"}
+    generate(stack, headers)
+    eventually(lambda: len(stack.of_request(request_id)) >= 2, 10, "the call is logged")
+    lines = stack.of_request(request_id)
+    assert {"job_finished", "request_finished"} <= {line["event"] for line in lines}
+    assert {line["trace_id"] for line in lines} == {"cd" * 16}
+
+
+def test_job_without_a_trace_ends_with_one_line_without_a_trace_id(stack: Stack, request_id: str) -> None:
+    generate(stack, {"x-request-id": request_id})
+    eventually(lambda: len(stack.of_request(request_id)) >= 2, 10, "the call is logged")
+    (line,) = [line for line in stack.of_request(request_id) if line["event"] == "job_finished"]
+    assert line["trace_id"] is None
 
 
 def test_stream_logs_one_line(stack: Stack, request_id: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ROOT: Final = "root secret of the tests"
 PREVIOUS: Final = "the root secret before that one"
 ADOPTED: Final = "an-operator's-own-key"
+EARLIER: Final = "the-operator's-key-before"
 HMAC_KEY: Final = bytes(range(32))
 
 ENVOY: Final = Path(__file__).with_name("lua_functions.yaml")
@@ -33,15 +34,18 @@ ENVOY: Final = Path(__file__).with_name("lua_functions.yaml")
 
 def write(folder: Path, port: int) -> Path:
     """Write the configuration of an Envoy that answers with what the Lua functions return."""
+    adopted = folder / "api-key"
+    adopted.write_text(EARLIER)
     source = setting_source.Source(
         {
             "IMAGEGATEWAY_SECRET_KEY": ROOT,
             "IMAGEGATEWAY_SECRET_KEY_PREVIOUS": PREVIOUS,
-            "IMAGEGATEWAY_API_KEY": ADOPTED,
+            "IMAGEGATEWAY_API_KEY_FILE": str(adopted),
             "IMAGEGATEWAY_DATA_DIR": str(folder),
         }
     )
     (folder / "edge_settings.lua").write_text(envoy_config.edge_settings(settings.load(source)))
+    adopted.write_text(f"{ADOPTED}\n")
     key = '"' + "".join(f"\\{byte}" for byte in HMAC_KEY) + '"'
     path = folder / "envoy.yaml"
     hooks = envoy_config.LUA
@@ -93,6 +97,10 @@ def test_key_with_a_tag_of_the_present_or_previous_root_secret_passes(
 @pytest.mark.parametrize("header", [f"Bearer {ADOPTED}", f"bearer   {ADOPTED}", f"BEARER {ADOPTED}"])
 def test_adopted_key_passes(lua: Callable[[str, str], str], header: str) -> None:
     assert lua("/refusal", header) == "none"
+
+
+def test_adopted_key_that_its_file_no_longer_holds_is_left_to_the_router(lua: Callable[[str, str], str]) -> None:
+    assert lua("/refusal", f"Bearer {EARLIER}") == "none"
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic dTpw", ADOPTED, f"Token {ADOPTED}"])

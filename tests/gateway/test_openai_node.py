@@ -11,7 +11,7 @@ import pytest
 
 from tests.gateway import cases
 from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
-from tests.support import node
+from tests.support import node, programs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> Path:
 
 def test_node_sdk_unchanged_passes_its_own_suite(stack: Stack, environment: dict[str, str], files: Path) -> None:
     done = subprocess.run(
-        [node.BIN / "node", "--test", "--test-reporter=tap", "openai.test.mjs"],
+        [programs.NODE_BIN / "node", "--test", "--test-reporter=tap", "openai.test.mjs"],
         cwd=node.FOLDER,
         env={
             **environment,

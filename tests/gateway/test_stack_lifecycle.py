@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import os
 import re
 import secrets
 import signal
@@ -11,7 +11,6 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from tests.gateway import rest
@@ -22,6 +21,8 @@ from tests.support.stack import assert_gone, eventually, free_port, is_gone, sho
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import psutil  # type: ignore[import-untyped]  # ships no types
 
     from tests.support.stack import Stack
 
@@ -57,6 +58,14 @@ def is_back(stack: Stack, name: str, killed: psutil.Process) -> bool:
     return process is not None and process.pid != killed.pid
 
 
+def health(stack: Stack) -> tuple[int, list[str]]:
+    """Return the status of `/readyz` on the port for metrics, and the parts that are not ready."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(stack.values["metrics_port"]), timeout=30)
+    connection.request("GET", "/readyz")
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read()).get("not_ready", [])
+
+
 def slow(stack: Stack, request_id: str, seconds: float, **fields: str) -> rest.Answer:
     body = {**SMALL, "provider_options": {"delay": seconds}, **fields}
     return ask(stack, "POST", rest.GENERATIONS, body, {"x-request-id": request_id})
@@ -68,11 +77,14 @@ def victim() -> Iterator[Stack]:
     with short_folder() as folder:
         deep = folder / "100% of a folder's name" / ("d" * 200)
         deep.mkdir(parents=True)
-        stack = start(deep, api_key=f"key-{secrets.token_hex(16)}", log_level="debug")
+        stack = start(deep, api_key=f"key-{secrets.token_hex(16)}", log_level="debug", lame_duck="3600")
         try:
             stack.wait_ready()
             yield stack
         finally:
+            if stack.process.poll() is None:
+                stack.process.send_signal(signal.SIGTERM)
+                eventually(lambda: health(stack)[0] == 503, AGAIN, "the lame duck has begun")
             assert stack.stop() == 0
     assert not stack.socket("router-0").parent.exists()
 
@@ -116,8 +128,16 @@ def test_child_that_can_not_run_ends_the_stack_with_a_clear_message() -> None:
 
 
 @pytest.mark.parametrize("name", CHILDREN)
-def test_child_killed_is_started_again_and_the_stack_serves(victim: Stack, name: str) -> None:
-    killed = kill(victim, name)
+def test_child_killed_is_missed_in_readiness_and_started_again(victim: Stack, name: str) -> None:
+    assert health(victim) == (200, [])
+    manager = victim.running_child("process-manager")
+    manager.suspend()  # a start takes milliseconds
+    try:
+        killed = kill(victim, name)
+        if process := {"providers": "providers", "media": "media", "router": "router-0"}.get(name):
+            assert health(victim) == (503, [f"{process}: does not answer"])
+    finally:
+        manager.resume()
     eventually(lambda: is_back(victim, name, killed), AGAIN, f"{name} is back")
     eventually(lambda: serves(victim), AGAIN, "the stack serves again")
 
@@ -192,21 +212,14 @@ def test_termination_before_it_is_ready_ends_everything() -> None:
         assert stack.stop(signal.SIGTERM) == 0
 
 
-def test_killed_stack_leaves_no_orphan_and_its_next_start_ends_with_its_process_manager() -> None:
-    with short_folder() as folder:
-        stack = start(folder)
-        stack.wait_ready()
-        descendants = stack.descendants()
-        assert len(descendants) >= 1 + len(CHILDREN)
-        os.kill(stack.process.pid, signal.SIGKILL)
-        stack.process.wait()
-        assert_gone(descendants, 20)
-        again = start(folder)
-        again.wait_ready()
-        (manager,) = psutil.Process(again.process.pid).children()
-        descendants = again.descendants()
-        manager.kill()
-        again.process.wait(30)
-        assert_gone(descendants, 20)
-        assert again.process.returncode == 1
-        assert "the process manager ended" in again.text().splitlines()[-1]
+def test_stop_fails_readiness_and_serves_until_a_second_signal(victim: Stack) -> None:
+    eventually(lambda: health(victim) == (200, []), AGAIN, "the stack is ready")
+    victim.process.send_signal(signal.SIGTERM)
+    eventually(lambda: ask(victim, "GET", "/readyz", key="").status == 503, AGAIN, "callers are sent elsewhere")
+    assert health(victim) == (503, ["lame_duck", "envoy: draining"])
+    refusal = ask(victim, "GET", "/readyz", key="")
+    assert refusal.json() == {"status": "not_ready", "not_ready": ["lame_duck"]}
+    answer = ask(victim, "POST", rest.GENERATIONS, dict(SMALL))
+    assert answer.status == 200
+    assert answer.headers["connection"] == "close"
+    assert victim.stop() == 0

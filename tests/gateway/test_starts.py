@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from tests.gateway import rest
 from tests.gateway.rest import ask
 from tests.gateway.test_auth import KEY, WITHIN, create, holding, is_accepted
 from tests.support.pseudo_terminal import session
-from tests.support.stack import eventually, free_port, short_folder, start
+from tests.support.stack import assert_gone, eventually, free_port, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +95,13 @@ def test_start_makes_a_first_image_and_prints_its_path(twice_started: tuple[str,
     _, stack = twice_started
     assert str(stack.data_dir / "first-image.png") in stack.welcome()
     assert (stack.data_dir / "first-image.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_killed_stack_leaves_no_orphan(twice_started: tuple[str, Stack]) -> None:
+    """The last test of this stack."""
+    _, stack = twice_started
+    descendants = stack.descendants()
+    assert len(descendants) >= 7, "the process manager and its six processes"
+    os.kill(stack.process.pid, signal.SIGKILL)
+    stack.process.wait()
+    assert_gone(descendants, 20)

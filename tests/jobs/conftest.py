@@ -17,7 +17,7 @@ from tests.jobs.server import Nats, settings_for, single
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from nats.aio.client import Client
+    from imagegateway.platform.nats_client import Client
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ class MemoryConnection(StreamConnection):
         self.log = log
         self._gate = gate
         self._name, self._subjects = NAME, SUBJECTS
+        self._outage = self.outage = asyncio.Event()
 
     @property
     def connected(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,7 +16,6 @@ from imagegateway.jobs.limits import Limits
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from imagegateway.jobs.pricing import Price
     from imagegateway.jobs.route_fallback import Fallback
     from imagegateway.jobs.stream import Entry, JobStream
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-    from nats.aio.client import Client
 
     from tests.jobs.scripted_providers import ScriptedProviders
 
@@ -132,7 +132,7 @@ async def start(
     """
     client = await connect(settings, f"router-{number}")
     store = MediaStore.open(settings.media_url)
-    outbound = Outbound(UrlGuard(settings.allow_hosts))
+    outbound = Outbound.open(settings)
     supervisor = Supervisor()
     engine = await JobEngine.open(
         settings=settings,
@@ -154,6 +154,7 @@ async def start(
         fallback=fallback,
         view=_view,
         supervisor=supervisor,
+        outage=asyncio.Event(),
         clock=clock,
     )
     await engine.start()

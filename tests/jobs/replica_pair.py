@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 _LATER = 60_000
 """Milliseconds that budget sweeps are ahead, so that no job is too young for them."""
 _TURNS = 60
-"""Turns of the event loop after which every step waits at a gate."""
+"""Turns of the event loop after which every step waits at a gate, or repeats itself without a pause."""
+_IDLE_TURNS = 3
+"""Turns without a callback of any step, after which every step waits at a gate."""
 
 
 class NoSpending:
@@ -240,7 +242,7 @@ class ReplicaPair:
         except OutcomeUnknownError:
             self.start(index)  # as the process manager does
             return
-        replica.execution.reconciler.reconcile()
+        await replica.execution.reconciler.reconcile()
         replica.ready = True
         await replica.execution.worker.run()
 
@@ -295,7 +297,7 @@ class ReplicaPair:
         """Reconcile on a replica that serves."""
         replica = self.replicas[index]
         if replica and replica.ready:
-            replica.execution.reconciler.reconcile()
+            replica.spawn(replica.execution.reconciler.reconcile())
 
     def sweep(self, index: int) -> None:
         """Sweep the budgets on a replica that serves."""
@@ -320,8 +322,13 @@ class ReplicaPair:
 
     async def settle(self) -> None:
         """Run the event loop until every step waits."""
+        ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # all turns cost more than the test
+        idle = 0
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+            idle = 0 if ready else idle + 1
+            if idle == _IDLE_TURNS:
+                return
 
     async def serve(self) -> None:
         """Start both replicas, then close the gates."""

@@ -13,7 +13,7 @@ from imagegateway.providers.kit.task_state import outcome_unknown
 from tests.jobs import records
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.providers.kit.family import OnProgress
@@ -68,7 +68,9 @@ class ScriptedProviders(ProviderClient):
         await self._calls.drain(0)
         self._calls = ProviderCalls()
 
-    async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
+    async def start(
+        self, family: str, request: provider.StartRequest, metadata: Sequence[tuple[str, str]] = ()
+    ) -> AsyncGenerator[provider.TaskState, None]:
         key = ("start", request.job_id, str(request.attempt))
 
         async def work(on_progress: OnProgress) -> provider.TaskState:
@@ -84,10 +86,14 @@ class ScriptedProviders(ProviderClient):
         async for state in call.states():
             yield state
 
-    async def poll(self, family: str, request: provider.PollRequest) -> provider.TaskState | None:
+    async def poll(
+        self, family: str, request: provider.PollRequest, metadata: Sequence[tuple[str, str]] = ()
+    ) -> provider.TaskState | None:
         self.polls[request.job_id] += 1
         return await self.on_poll(request)
 
-    async def cancel(self, family: str, request: provider.CancelRequest) -> bool:
+    async def cancel(
+        self, family: str, request: provider.CancelRequest, metadata: Sequence[tuple[str, str]] = ()
+    ) -> bool:
         self.cancels.append((request.job_id, request.task_ref))
         return self.stops

@@ -14,7 +14,7 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.stack.config import StackConfig, binary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from imagegateway.platform.settings import Settings
@@ -93,12 +93,36 @@ class Cluster:
     settings: Settings
 
 
+@dataclass(frozen=True, slots=True)
+class NodeAddress:
+    """Address and ports of a node of a cluster."""
+
+    host: str
+    port: int
+    route: int
+
+    @property
+    def url(self) -> str:
+        """URL for clients."""
+        return f"nats://gateway:cluster@{self.host}:{self.port}"
+
+
+def write_nodes(folder: Path, nodes: Mapping[str, NodeAddress], further: str = "") -> dict[str, Path]:
+    """Write the configuration files of the nodes of a cluster, by name. `further`: lines for each."""
+    routes = ", ".join(f'"nats://{node.host}:{node.route}"' for node in nodes.values())
+    files = {name: folder / f"{name}.conf" for name in nodes}
+    for name, node in nodes.items():
+        text = _NODE.format(name=name, node=node, routes=routes, store=folder / f"store-{name}")
+        files[name].write_text(text + further)
+    return files
+
+
 _NODE = """
 server_name: {name}
-listen: "127.0.0.1:{port}"
+listen: "{node.host}:{node.port}"
 authorization {{ user: gateway, password: cluster }}
 max_payload: 8388608
-cluster {{ name: test, listen: "127.0.0.1:{route}", routes: [{routes}] }}
+cluster {{ name: test, listen: "{node.host}:{node.route}", routes: [{routes}] }}
 jetstream {{ store_dir: "{store}", sync_interval: always }}
 """
 
@@ -115,15 +139,12 @@ def _free_ports(count: int) -> list[int]:
 def cluster(folder: Path) -> Iterator[Cluster]:
     """Yield three running servers on loopback with three replicas of each stream."""
     ports = _free_ports(6)
-    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[3:])
-    nodes: dict[str, Process] = {}
-    for name, port, route in zip(("one", "two", "three"), ports[:3], ports[3:], strict=True):
-        config = folder / f"{name}.conf"
-        config.write_text(
-            _NODE.format(name=name, port=port, route=route, routes=routes, store=folder / f"store-{name}")
-        )
-        nodes[name] = Process(config, port)
-    urls = ",".join(f"nats://gateway:cluster@127.0.0.1:{node.port}" for node in nodes.values())
+    addresses = {
+        name: NodeAddress("127.0.0.1", port, route)
+        for name, port, route in zip(("one", "two", "three"), ports[:3], ports[3:], strict=True)
+    }
+    nodes = {name: Process(config, addresses[name].port) for name, config in write_nodes(folder, addresses).items()}
+    urls = ",".join(address.url for address in addresses.values())
     try:
         for node in nodes.values():
             node.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
+from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.job_steps import JobSteps
 
@@ -19,8 +20,8 @@ async def test_task_that_is_cancelled_before_its_first_step_leaves_no_coroutine_
 async def test_step_that_is_cancelled_before_it_begins_leaves_its_job_idle() -> None:
     tasks = BackgroundTasks()
     steps = JobSteps(tasks)
-    steps.spawn("job", asyncio.sleep(60))
-    steps.spawn("job", asyncio.sleep(0))
+    steps.spawn(JobRecord(id="job"), asyncio.sleep(60))
+    steps.spawn(JobRecord(id="job"), asyncio.sleep(0))
     assert steps.is_busy("job")
     await tasks.cancel()
     assert steps.idle
@@ -32,7 +33,7 @@ async def test_job_is_busy_until_its_last_step_ends() -> None:
     steps = JobSteps(tasks)
     first, second = asyncio.Event(), asyncio.Event()
     for event in (first, second):
-        steps.spawn("job", event.wait())
+        steps.spawn(JobRecord(id="job"), event.wait())
     await asyncio.sleep(0)
     first.set()
     for _ in range(5):

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from imagegateway.jobs.idempotency import IdempotencyKeys
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.settings import Settings
-    from nats.aio.client import Client
 
     from tests.jobs.server import Nats
 
@@ -67,7 +67,7 @@ async def supervisor() -> AsyncIterator[Supervisor]:
     """Run the test under a supervisor. Fail if a supervised task ends."""
     made = Supervisor()
     yield made
-    assert made._failure is None
+    assert made.failure is None
     await made.close()
 
 
@@ -94,7 +94,7 @@ async def test_unreadable_job_message_is_skipped_and_logged(settings: Settings, 
             await up.engine.feed.catch_up()
             assert (await up.engine.index.page(Query("acme"))).ids == [good.record.id]
             assert not up.engine.feed.live
-            up.engine.execution.reconciler.reconcile()
+            await up.engine.execution.reconciler.reconcile()
         # The next incarnation finds the same in the stream.
         async with serving(settings, ScriptedProviders()) as up:
             good = await up.submit(records.job())
@@ -187,10 +187,10 @@ async def test_unreadable_membership_entry_ends_no_replica(
         beats = up.engine.membership._revision
         await until(lambda: up.engine.membership._revision > beats + 20)
         assert not up.engine.membership.is_expired(other.engine.membership.owner)
-        assert up._supervisor._failure is None
+        assert up._supervisor.failure is None
         # The replica restores its own entry, which no live replica overwrote.
         await kv.put(up.engine.membership.name, b"\xff\xff")
         beats = up.engine.membership._revision
         await until(lambda: up.engine.membership._revision > beats + 20)
-        assert up._supervisor._failure is None
+        assert up._supervisor.failure is None
         await asyncio.sleep(0)

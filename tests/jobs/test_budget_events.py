@@ -116,12 +116,14 @@ async def test_failed_event_is_repeated_with_its_id_and_given_up_at_last(
 
 
 async def test_event_survives_the_crash_of_its_replica(
-    settings: Settings, providers: ScriptedProviders, receiver: Receiver
+    settings: Settings, providers: ScriptedProviders, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.status = itertools.chain([500], itertools.repeat(200))
+    monkeypatch.setattr(operator_events, "POLL_SECONDS", 3600)  # the first replica makes no second attempt
     async with serving(settings, providers, price=_five_cents, budget_policy=POLICY) as first:
         await _spend(first)
         await until(lambda: len(receiver.deliveries) == 1)
+    monkeypatch.setattr(operator_events, "POLL_SECONDS", 0.05)
     async with serving(settings, providers, 1, price=_five_cents, budget_policy=POLICY):
         await until(lambda: len(receiver.deliveries) == 2)
     assert len({event["id"] for event in _events(receiver)}) == 1

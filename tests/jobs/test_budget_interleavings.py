@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-from imagegateway.jobs import polling, states
+from imagegateway.jobs import polling, states, stream_connection
 from imagegateway.jobs.budgets import account as accounts
 from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.keys.policy import BudgetPeriod, Quota, key_account, tenant_account
@@ -82,7 +82,9 @@ def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backoff, "FIRST_SECONDS", 0.0)
         patch.setattr(polling, "RETRY_SECONDS", 0.0)
+        patch.setattr(stream_connection, "RETRY_PAUSE", 0.0)
         patch.setattr(shared_documents, "_MAX_PAUSE_SECONDS", 0.0)
+        patch.setattr(shared_documents, "_RETRY_SECONDS", 0.0)
         yield
 
 

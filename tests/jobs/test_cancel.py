@@ -32,6 +32,10 @@ async def test_queued_job_is_cancelled(replica: Replica, providers: ScriptedProv
     cancelled = await replica.engine.execution.cancellation.cancel(second)
     assert cancelled.record.state == states.CANCELLED
     assert replica.engine.execution.admission.position(third.record) == 0
+    await replica.engine.execution.worker.start(
+        second
+    )  # as a submission that learns of its write after the cancellation
+    assert not replica.engine.execution.worker.is_attended(second.record.id)
     call.answer(records.done())
     await replica.ended(first.record.id)
     await replica.ended(third.record.id)
@@ -120,7 +124,7 @@ async def test_queued_job_fails_at_its_deadline(replica: Replica, providers: Scr
     providers.on_start = call
     first = await replica.submit(records.job())
     late = await replica.submit(records.job(deadline_seconds=-1))
-    replica.engine.execution.reconciler.reconcile()
+    await replica.engine.execution.reconciler.reconcile()
     ended = (await replica.ended(late.record.id)).record
     assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
         states.FAILED,

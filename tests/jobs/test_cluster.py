@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from nats.aio.client import Client
+    from imagegateway.platform.nats_client import Client
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 WRITERS = 6
 
 

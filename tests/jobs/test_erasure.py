@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagegateway.jobs.stream import Entry
-    from nats.aio.client import Client
+    from imagegateway.platform.nats_client import Client
 
     from tests.jobs.replica import Replica
     from tests.jobs.scripted_providers import ScriptedProviders

@@ -6,10 +6,12 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagegateway.jobs.admission import AdmissionControl
 from imagegateway.jobs.fair_queue import FairQueue
 from imagegateway.jobs.limits import MIN_DIVIDED_SLOTS, RESERVED_SHARE, LimitKey, Limits, SlotRequest
 from imagegateway.jobs.slot_pool import SlotPool
 
+from tests.jobs import records
 from tests.jobs.queues import BIG, drained, queue, request
 
 
@@ -165,6 +167,7 @@ def test_unused_keys_leave_no_counts() -> None:
             key = LimitKey("bfl", account=f"k{index}", model="max")
             fair_queue.enqueue(SlotRequest(f"{job}{index}", key, f"t{index}"))
     assert len(drained(fair_queue)) == 10
+    assert (fair_queue.empty, fair_queue.pool.empty) == (False, False)
     for index in range(10):
         fair_queue.pool.release(f"w{index}")
         fair_queue.remove(f"r{index}")
@@ -327,3 +330,11 @@ def test_full_queue_limits_each_tenant_to_its_share_and_a_queue_one_short_does_n
     fair_queue.enqueue(request("b0"))
     assert fair_queue.tenant_limit("a", 10) == 5
     assert fair_queue.tenant_limit("c", 10) == 3
+
+
+def test_job_of_several_slots_is_admitted_only_while_all_are_free() -> None:
+    admission = AdmissionControl(Limits(routes={}, default=4, tenant=BIG), "me")
+    assert admission.try_reserve(records.job(slots=3))
+    assert not admission.try_reserve(records.job(slots=2))
+    assert admission.try_reserve(records.job(slots=0)), "a record without a number of slots takes one"
+    assert not admission.try_reserve(records.job(slots=0))

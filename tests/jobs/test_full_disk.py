@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs import states
+from imagegateway.jobs import states, stream_connection
 from imagegateway.jobs.list_file import JobListFile, row_of
 from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.list_query import Query
@@ -67,6 +67,7 @@ async def listed(index: JobListIndex) -> int:
     return len((await index.page(Query("acme", size=100))).ids)
 
 
+@pytest.mark.processes
 async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_disk: SmallDisk) -> None:
     index = JobListIndex(JobListFile(small_disk.root / "jobs.sqlite"), time.time, InlineExecutor())
     index.add(1, entry(1))
@@ -124,6 +125,7 @@ async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_ag
     assert JobListFile(path).position == 0
 
 
+@pytest.mark.processes
 async def test_stream_check_refuses_before_the_disk_is_full(small_disk: SmallDisk, small_nats: Nats) -> None:
     async with opened(small_nats) as stream:
         check = StreamCheck(stream, 1 << 40, small_nats.settings.data_dir)
@@ -134,7 +136,11 @@ async def test_stream_check_refuses_before_the_disk_is_full(small_disk: SmallDis
         await stream.create(records.job())  # a job admitted before
 
 
-async def test_server_whose_disk_is_full_is_found_silent(small_disk: SmallDisk, small_nats: Nats) -> None:
+@pytest.mark.processes
+async def test_server_whose_disk_is_full_is_found_silent(
+    small_disk: SmallDisk, small_nats: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_connection, "PATIENCE_SECONDS", 1.0)
     async with opened(small_nats) as stream:
         check = StreamCheck(stream, 1 << 40, None)  # as for an external server
         small_disk.fill()
@@ -151,6 +157,7 @@ async def test_server_whose_disk_is_full_is_found_silent(small_disk: SmallDisk, 
         assert time.monotonic() - began < 4
 
 
+@pytest.mark.processes
 async def test_stuck_server_is_restarted_once_its_disk_has_room(small_disk: SmallDisk, small_nats: Nats) -> None:
     restarts = 0
 

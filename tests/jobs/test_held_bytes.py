@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import record_size, states, transitions
-from imagegateway.jobs.held_bytes import HeldBytes
 from imagegateway.platform.errors import GatewayError
 
 from tests.jobs import records
@@ -28,14 +27,6 @@ def with_options(size: int) -> JobRecord:
     record = records.job(webhook_url="https://example.com/hook")
     ParseDict({"padding": "x" * size}, record.task.provider_options)
     return record
-
-
-def test_record_that_is_dropped_twice_counts_for_no_tenant() -> None:
-    held = HeldBytes()
-    held.hold("job_a", "a", 100)
-    held.drop("job_a")
-    held.drop("job_a")
-    assert (held.of("a"), held.of("")) == (0, 0)
 
 
 @pytest.mark.parametrize("letter", ["x", "字", "🦊"])
@@ -84,19 +75,6 @@ def test_cancelled_job_keeps_its_inputs_until_its_call_is_over() -> None:
     assert not record.task.HasField("provider_options")
 
 
-def test_bytes_are_counted_once_for_each_job_and_released() -> None:
-    held = HeldBytes()
-    held.hold("a", "acme", 10)
-    held.hold("a", "acme", 30)
-    held.hold("b", "acme", 5)
-    held.hold("c", "other", 7)
-    assert (held.of("acme"), held.of("other")) == (35, 7)
-    held.drop("a")
-    held.drop("a")
-    held.drop("b")
-    assert (held.of("acme"), held.of("other")) == (0, 7)
-
-
 async def test_tenant_with_its_bytes_under_way_is_refused_and_another_is_not(
     nats: Nats, providers: ScriptedProviders
 ) -> None:
@@ -117,6 +95,7 @@ async def test_tenant_with_its_bytes_under_way_is_refused_and_another_is_not(
         with pytest.raises(GatewayError) as caught:
             await fill()
         assert (caught.value.code, bool(caught.value.retry_after)) == ("overloaded", True)
+        assert f"may hold {KIB * KIB};" in caught.value.message
         assert len(accepted) == 16
         other = with_options(60 * KIB)
         other.tenant = "other"

@@ -25,12 +25,16 @@ class RecordingConnection(MemoryConnection):
         super().__init__(log)
         self.headers: list[dict[str, str]] = []
         self.loses_messages = False
+        self.refusals: list[dict[str, Any]] = []
+        """Errors with which the server answers the next writes."""
 
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None, seconds: float | None = None
     ) -> dict[str, Any]:
         if headers:
             self.headers.append(headers)
+        if headers and self.refusals:
+            return {"error": self.refusals.pop(0)}
         return await super().request(subject, data, headers, seconds)
 
     async def get_message(self, query: dict[str, Any]) -> Message | None:
@@ -82,7 +86,29 @@ async def test_claim_that_expires_between_write_and_read_is_refused_for_now(
     assert refused.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
 
 
-async def test_unreachable_engine_is_unavailable(keys: IdempotencyKeys, connection: RecordingConnection) -> None:
+async def test_claim_waits_for_the_election_of_a_leader(
+    keys: IdempotencyKeys, connection: RecordingConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagegateway.jobs.stream_connection.RETRY_PAUSE", 0.0)
+    connection.refusals = [{"code": 503, "err_code": 10008, "description": "temporarily unavailable"}] * 20
+    assert (await keys.claim("acme", "key", "job_1", "digest")).mine
+    assert not connection.refusals
+
+
+@pytest.mark.parametrize(("code", "err_code"), [(503, 10077), (500, 10047), (400, 10054)])
+async def test_claim_without_room_is_refused_at_once(
+    keys: IdempotencyKeys, connection: RecordingConnection, code: int, err_code: int
+) -> None:
+    connection.refusals = [{"code": code, "err_code": err_code}]
+    with pytest.raises(GatewayError) as refused:
+        await keys.claim("acme", "key", "job_1", "digest")
+    assert refused.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
+
+
+async def test_unreachable_engine_is_unavailable(
+    keys: IdempotencyKeys, connection: RecordingConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagegateway.jobs.stream_connection.PATIENCE_SECONDS", 0.3)
     connection.log.down = True
     with pytest.raises(GatewayError) as refused:
         await keys.claim("acme", "key", "job_1", "digest")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs import polling, states
+from imagegateway.jobs import polling, states, stream_connection, submission
+from imagegateway.jobs.membership import LEASE_SECONDS
 from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.media.store import MediaStore
 from imagegateway.platform import backoff, ids
@@ -60,6 +63,7 @@ def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backoff, "FIRST_SECONDS", 0.0)
         patch.setattr(polling, "RETRY_SECONDS", 0.0)
+        patch.setattr(stream_connection, "RETRY_PAUSE", 0.0)
         yield
 
 
@@ -199,10 +203,12 @@ async def test_slots_of_concurrent_duplicates_are_counted_once(store: MediaStore
         await pair.close()
 
 
-@pytest.mark.parametrize("has_idempotency_key", [False, True])
+@pytest.mark.parametrize("options", [{}, {"has_idempotency_key": False}, {"has_idempotency_key": True}])
 async def test_unacknowledged_write_runs_only_for_a_caller_with_an_idempotency_key(
-    store: MediaStore, has_idempotency_key: bool
+    store: MediaStore, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool]
 ) -> None:
+    has_idempotency_key = options.get("has_idempotency_key", False)
+    monkeypatch.setattr(stream_connection, "PATIENCE_SECONDS", 0.05)
     pair = ReplicaPair(store)
     try:
         await pair.serve()
@@ -214,7 +220,7 @@ async def test_unacknowledged_write_runs_only_for_a_caller_with_an_idempotency_k
         pair.gates.held.add("feed")
         pair.gates.losing = 1_000_000  # until `finish`
         with pytest.raises(GatewayError) as caught:
-            await replica.execution.submission.submit(_copied(record), has_idempotency_key=has_idempotency_key)
+            await replica.execution.submission.submit(_copied(record), **options)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
         assert await store.size(record.upload_keys[0]) is not None, "the job may exist and need its inputs"
         await pair.finish()
@@ -228,7 +234,10 @@ async def test_unacknowledged_write_runs_only_for_a_caller_with_an_idempotency_k
         await pair.close()
 
 
-async def test_inputs_of_a_job_that_is_not_written_are_deleted(store: MediaStore) -> None:
+async def test_inputs_of_a_job_that_is_not_written_are_deleted(
+    store: MediaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_connection, "PATIENCE_SECONDS", 0.05)
     pair = ReplicaPair(store)
     try:
         await pair.serve()
@@ -243,6 +252,44 @@ async def test_inputs_of_a_job_that_is_not_written_are_deleted(store: MediaStore
         await replica.execution.drain(10)
         assert await store.size(record.upload_keys[0]) is None
         assert not replica.execution.admission.holders()
+    finally:
+        await pair.close()
+
+
+@pytest.mark.parametrize(("seconds", "reservations"), [(LEASE_SECONDS / 2, 1), (LEASE_SECONDS / 2 + 1, 2)])
+@pytest.mark.parametrize("has_room", [True, False])
+async def test_estimate_is_reserved_again_after_a_write_of_half_a_lease(
+    store: MediaStore, monkeypatch: pytest.MonkeyPatch, seconds: float, reservations: int, has_room: bool
+) -> None:
+    """The job of a budget that has no more room by then does not run."""
+    now = 0.0
+    reserved: list[str] = []
+
+    async def reserve(record: JobRecord) -> None:
+        nonlocal now
+        now += seconds
+        reserved.append(record.id)
+        if len(reserved) > 1 and not has_room:
+            raise GatewayError(ErrorReason.ERROR_REASON_BUDGET_EXCEEDED, "The budget is used up.")
+
+    pair = ReplicaPair(store)
+    try:
+        await pair.serve()
+        pair.gates.open = True
+        replica = pair.replicas[0]
+        assert replica is not None
+        monkeypatch.setattr(submission, "unix_millis", lambda: round(now * 1000))
+        jobs = replica.execution.submission
+        monkeypatch.setattr(jobs, "_budgets", SimpleNamespace(reserve=reserve))
+        record = records.job()
+        runs = has_room or reservations == 1
+        with nullcontext() if runs else pytest.raises(GatewayError, match="used up"):
+            await jobs.submit(_copied(record))
+        await pair.finish()
+        assert reserved == [record.id] * reservations
+        assert pair.log.records(record.id)[-1].record.state == (states.COMPLETED if runs else states.CANCELLED)
+        assert pair.providers.starts[record.id] == runs
+        pair.assert_nothing_is_held()
     finally:
         await pair.close()
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from imagegateway.jobs import polling, states, transitions
 from imagegateway.jobs.open_calls import OpenCalls
+from imagegateway.jobs.stream import Entry
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.jobs.worker import Worker
-from imagegateway.platform.errors import INTERNAL, code_of
+from imagegateway.platform.errors import INTERNAL, GatewayError, code_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
@@ -19,6 +21,7 @@ from tests.jobs.scripted_providers import PendingCall
 from tests.jobs.server import PATIENCE, settings_for, until
 
 if TYPE_CHECKING:
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from tests.jobs.replica import Replica
@@ -45,16 +48,20 @@ async def test_price_that_raises_costs_no_image(nats: Nats, providers: ScriptedP
 
 @pytest.mark.parametrize("at", ["start", "poll"])
 async def test_unreadable_key_ends_the_job(replica: Replica, providers: ScriptedProviders, at: str) -> None:
-    providers.on_start = call = PendingCall()
+    live = replica.engine.feed.live
+
+    def replace_key(entry: Entry) -> None:
+        if entry.record.state == states.RUNNING:
+            changed = entry.copy()
+            changed.sealed_credential = b"sealed under another root secret"
+            live.hold(Entry(entry.seq, changed))
+
+    providers.on_start = _running
+    replica.engine.feed.add_listener(replace_key)
     record = records.job()
     sealed = replica.engine.credentials.seal("a key")
     record.sealed_credential = b"sealed under another root secret" if at == "start" else sealed
     submitted = await replica.submit(record)
-    if at == "poll":
-        await call.begun.wait()
-        entry = replica.engine.feed.live[submitted.record.id]
-        entry.record.sealed_credential = b"sealed under another root secret"
-        call.answer(records.running())
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "internal")
     assert ended.failed.may_be_billed is (at == "poll")
@@ -153,7 +160,7 @@ async def test_crashed_step_is_resumed_by_the_reconciler(
     if step == "start":
         await replica.ended(first.record.id)
     await until(lambda: replica.engine.execution.steps.idle)
-    replica.engine.execution.reconciler.reconcile()
+    await replica.engine.execution.reconciler.reconcile()
     if step in {"start", "_start_queued"}:
         assert (await replica.ended(second.record.id)).record.ended_seq == 0
     await replica.held_nothing()
@@ -171,7 +178,7 @@ async def test_slot_without_a_job_is_freed(replica: Replica) -> None:
     assert replica.engine.execution.admission.try_reserve(records.job())
     waiting = await replica.submit(records.job())
     assert waiting.record.state == states.QUEUED
-    replica.engine.execution.reconciler.reconcile()
+    await replica.engine.execution.reconciler.reconcile()
     assert (await replica.ended(waiting.record.id)).record.state == states.COMPLETED
     await replica.held_nothing()
 
@@ -183,7 +190,8 @@ async def test_slot_without_a_job_is_freed(replica: Replica) -> None:
 async def test_each_end_is_one_log_line(replica: Replica, providers: ScriptedProviders, end: str) -> None:
     providers.on_start = call = PendingCall()
     record = records.job()
-    record.request_id = "req_of_the_caller"
+    record.request_id, trace_id = "req_of_the_caller", "4bf92f3577b34da6a3ce929d0e0e4736"
+    record.trace.traceparent = f"00-{trace_id}-00f067aa0ba902b7-01"
     with capture_logs() as lines:
         submitted = await replica.submit(record)
         await call.begun.wait()
@@ -198,4 +206,28 @@ async def test_each_end_is_one_log_line(replica: Replica, providers: ScriptedPro
     assert (line["state"], line["model"], line["provider"]) == (end, "local/sketch", "local")
     assert line["reason"] == ("provider_error" if end == "failed" else None)
     assert line["cost"] == (1.0 if end == "completed" else None)
-    assert line["queue_ms"] + line["provider_ms"] == line["total_ms"] == ended.completed_at - ended.created_at
+    total = (ended.completed_at - ended.created_at) / 1000
+    assert line["queue_seconds"] + line["provider_seconds"] == pytest.approx(line["total_seconds"])
+    assert line["total_seconds"] == pytest.approx(total)
+    assert line["trace_id"] == trace_id
+
+
+async def test_job_that_is_cancelled_by_its_first_record_ends_with_one_log_line(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, lost = replica.stream.create, [OutcomeUnknownError()]
+
+    async def unanswered_once(record: JobRecord) -> Entry:
+        if lost:
+            raise lost.pop()
+        return await create(record)
+
+    monkeypatch.setattr(replica.stream, "create", unanswered_once)
+    record = records.job()
+    with capture_logs() as lines:
+        with pytest.raises(GatewayError):
+            await replica.submit(record)
+        await replica.ended(record.id)
+        await replica.held_nothing()
+    (line,) = [line for line in lines if line["event"] == "job_finished"]
+    assert (line["job_id"], line["state"]) == (record.id, "cancelled")

@@ -89,7 +89,7 @@ async def test_raised_limit_starts_waiting_jobs(nats: Nats) -> None:
         for job in jobs:
             await replica.submit(job)
         limits["k1"] = 2
-        replica.engine.execution.reconciler.reconcile()
+        await replica.engine.execution.reconciler.reconcile()
         await until(lambda: len(providers.calls) == 2)
         assert await state(replica, jobs[2]) == states.QUEUED
         for job in jobs[:2]:

@@ -21,7 +21,7 @@ from imagegateway.platform.nats import bucket, connect
 from tests.jobs.server import until
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from imagegateway.platform.nats_client import Client
 
     from tests.jobs.server import Nats
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs import list_file, states
+from imagegateway.jobs import list_file, list_index, states
 from imagegateway.jobs.list_file import JobListFile, row_of
 from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.list_query import Query
@@ -24,7 +24,10 @@ from imagegateway.platform.errors import GatewayError
 from tests.jobs import records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
+
+    from imagegateway.jobs.list_file import Row
+    from imagegateway.jobs.stored_bytes import MessageRow
 
 
 @pytest.fixture
@@ -314,3 +317,48 @@ async def test_rows_of_a_failed_write_are_written_later(tmp_path: Path, monkeypa
     found = JobListFile(tmp_path / "jobs.sqlite")
     assert found.position == 2
     found.close()
+
+
+async def test_rows_are_written_in_batches_that_each_reach_a_position(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_index, "WRITE_ROWS", 10)
+    index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
+    write, written = JobListFile.write, list[tuple[int, int]]()
+
+    def recorded(file: JobListFile, rows: Collection[Row], position: int, messages: Collection[MessageRow]) -> None:
+        written.append((len(messages), position))
+        write(file, rows, position, messages)
+
+    monkeypatch.setattr(JobListFile, "write", recorded)
+    for seq in range(1, 26):
+        index.add(seq, Entry(seq, records.job(job_id=f"j{seq}")))
+    index.add(26, None)
+    assert len((await index.page(Query("acme", size=100))).ids) == 25
+    assert written == [(10, 10), (10, 20), (5, 26)]
+    await index.page(Query("acme"))
+    assert len(written) == 3, "nothing has changed"
+    await index.close()
+
+
+async def test_change_during_a_write_is_in_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
+    began, go_on = threading.Event(), threading.Event()
+    write = JobListFile.write
+
+    def slow(file: JobListFile, rows: Collection[Row], position: int, messages: Collection[MessageRow]) -> None:
+        began.set()
+        assert go_on.wait(30)
+        write(file, rows, position, messages)
+
+    monkeypatch.setattr(JobListFile, "write", slow)
+    job = records.job(job_id="j1")
+    index.add(1, Entry(1, job))
+    page = asyncio.create_task(index.page(Query("acme")))
+    await asyncio.to_thread(began.wait)
+    job.state = states.RUNNING
+    index.add(2, Entry(2, job))
+    go_on.set()
+    assert (await page).ids == ["j1"]
+    assert (await index.page(Query("acme", status="running"))).ids == ["j1"]
+    await index.close()

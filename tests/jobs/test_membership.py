@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from nats.aio.client import Client
+    from imagegateway.platform.nats_client import Client
 
     from tests.jobs.server import Nats
 
@@ -55,6 +55,10 @@ async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIte
         yield made
     finally:
         await client.close()
+
+
+async def do_nothing() -> None:
+    """Replica without jobs."""
 
 
 def folder(tmp_path: Path, name: str) -> Path:
@@ -125,7 +129,7 @@ async def test_copied_data_directory_does_not_take_the_other_hosts_jobs(nats: Na
         running = await first.submit(records.job())
         await first.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
         async with serving(settings_for(copy, NATS_URL=url), providers) as second:
-            second.engine.execution.reconciler.reconcile()
+            await second.engine.execution.reconciler.reconcile()
             await second.engine.drain(5)
             entry = await second.stream.last(running.record.id)
             assert entry
@@ -156,7 +160,7 @@ async def test_holder_that_does_not_answer_is_known_by_its_heartbeats(
     async with member(nats, one) as first:
         shutil.copy(one, copy)
         supervisor = Supervisor()
-        await first.start(supervisor, lambda: None)
+        await first.start(supervisor, do_nothing)
         async with member(nats, copy) as second:
             assert second.name != first.name
         await supervisor.close()
@@ -170,9 +174,9 @@ async def test_replica_whose_name_was_claimed_while_disconnected_ends(nats: Nats
     async with member(nats, path) as first:
         supervisor = Supervisor()
         await first._kv.put(first.name, b"anotherlife")
-        await first.start(supervisor, lambda: None)
-        await until(lambda: supervisor._failure)
-        assert "IdentityTakenError" in str(supervisor._failure)
+        await first.start(supervisor, do_nothing)
+        await until(lambda: supervisor.failure)
+        assert "IdentityTakenError" in str(supervisor.failure)
         await supervisor.close()
 
 

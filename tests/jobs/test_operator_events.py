@@ -165,3 +165,34 @@ async def test_event_that_can_not_be_kept_is_refused() -> None:
     operator.bucket.is_down = True
     with pytest.raises(UnavailableError):
         await publish(operator.replica())
+
+
+@dataclass
+class Copy:
+    """Copy of the bucket, whose first updates fail."""
+
+    values: dict[str, bytes]
+    errors: list[Exception]
+
+    async def update(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+async def test_event_is_delivered_although_updates_fail_and_another_value_is_unreadable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operator = Operator([500, 200])
+    await publish(operator.replica())
+    operator.now += 1000
+    copy = Copy({"evt_0": b"{", **operator.bucket.values}, [nats.errors.TimeoutError(), OSError()])
+    monkeypatch.setattr(operator_events, "Mirror", lambda *_: copy)
+    monkeypatch.setattr(operator_events, "POLL_SECONDS", 0.0)
+    polling = asyncio.create_task(operator.replica()._run())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not polling.done(), "the delivery has ended"
+    polling.cancel()
+    assert not copy.errors
+    assert len(operator.received) == 2
+    assert not operator.bucket.values

@@ -11,8 +11,10 @@ from imagegateway.jobs import provider_client as module
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.listener import Listener
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.servicer import serve
+from imagegateway.providers.local.catalog import MODELS as LOCAL
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from imagegateway.platform.grpc_server import Server
-    from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.family import OnProgress
 
 
@@ -31,7 +32,7 @@ class PreviewFamily:
     """A provider family that sends a preview for each release of `go`, then the response that the test sets."""
 
     name = "drawing"
-    models: tuple[Model, ...] = ()
+    models = LOCAL
 
     def __init__(self) -> None:
         self.go = asyncio.Semaphore(0)
@@ -82,7 +83,7 @@ def current() -> Iterator[settings.Settings]:
 
 @pytest.fixture
 async def server(family: PreviewFamily, current: settings.Settings) -> AsyncIterator[Server]:
-    up = await serve(family, current.socket(family.name))
+    up = await serve([family], Listener.unix(current.socket(family.name)))
     yield up
     await up.stop(0)
 
@@ -95,7 +96,7 @@ async def providers(server: Server, current: settings.Settings) -> AsyncIterator
 
 
 def request(previews: int = 0) -> pb.StartRequest:
-    return pb.StartRequest(job_id="job_1", task=pb.ImageTask(model="m", partial_images=previews))
+    return pb.StartRequest(job_id="job_1", task=pb.ImageTask(model=LOCAL[0].id, partial_images=previews))
 
 
 async def test_task_without_previews_is_one_call(providers: ProviderClient, family: PreviewFamily) -> None:
@@ -144,7 +145,7 @@ async def test_server_that_stops_leaves_the_outcome_unknown(  # noqa: PLR0917  f
         await until(lambda: bool(family.streamed))
         await server.stop(0)
         if back:
-            successor = await serve(family, current.socket(family.name))
+            successor = await serve([family], Listener.unix(current.socket(family.name)))
             failed = (await waiting).failed
             await successor.stop(0)
             assert failed.may_be_billed
@@ -174,6 +175,30 @@ async def test_unreachable_server_certainly_got_no_new_call(
         ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
     ]
+
+
+async def test_calls_that_a_stopping_server_refuses_begin_once_on_its_successor(
+    providers: ProviderClient, family: PreviewFamily, server: Server, current: settings.Settings
+) -> None:
+    family.go = asyncio.Semaphore(1000)
+
+    async def call(number: int) -> pb.TaskState:
+        asked = request(previews=number % 2)
+        asked.job_id = f"job_{number}"
+        *_, last = [state async for state in providers.start("drawing", asked)]
+        return last
+
+    await call(0)  # connects
+    calls = [asyncio.ensure_future(call(number)) for number in range(1, 50)]
+    stopping = asyncio.ensure_future(server.stop(PATIENCE))
+    calls += [asyncio.ensure_future(call(number)) for number in range(50, 100)]
+    await asyncio.wait_for(stopping, PATIENCE)
+    successor = await serve([family], Listener.unix(current.socket(family.name)))
+    try:
+        assert await asyncio.wait_for(asyncio.gather(*calls), PATIENCE) == [records.done()] * 99
+    finally:
+        await successor.stop(0)
+    assert len(family.streamed) == 100
 
 
 async def test_crash_in_the_provider_server_is_an_internal_error(
@@ -240,7 +265,7 @@ async def test_slow_poll_continues_and_the_next_one_joins_it(
     providers: ProviderClient, family: PreviewFamily, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.2)
-    asked = pb.PollRequest(job_id="job_1", task_ref="a task", task=pb.ImageTask(model="m"))
+    asked = pb.PollRequest(job_id="job_1", task_ref="a task", task=pb.ImageTask(model=LOCAL[0].id))
     assert await providers.poll("drawing", asked) is None
     assert await providers.poll("drawing", asked) is None
     monkeypatch.setattr(module, "_POLL_SECONDS", PATIENCE)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.job_steps import JobSteps
+from imagegateway.jobs.live_jobs import SLICE, LiveJobs
 from imagegateway.jobs.reconciler import BATCH, BATCH_SECONDS, Reconciler
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_errors import StaleError
 
 from tests.jobs import records
-
-if TYPE_CHECKING:
-    from imagegateway.job.v1.job_record_pb2 import JobRecord
 
 ME, EXPIRED, ALIVE = "me/2", "me/1", "other/1"
 
@@ -27,7 +26,7 @@ ME, EXPIRED, ALIVE = "me/2", "me/1", "other/1"
 class Replica:
     """Parts of one replica around its reconciler."""
 
-    live: dict[str, Entry] = field(default_factory=dict)
+    live: LiveJobs = field(default_factory=LiveJobs)
     attended: set[str] = field(default_factory=set)
     holders: list[str] = field(default_factory=list)
     conflict: bool = False
@@ -59,7 +58,7 @@ class Replica:
     def add(self, job_id: str, state: records.StateValue, owner: str = ME, *, call_open: bool = False) -> None:
         record = records.job(job_id=job_id, state=state, owner=owner)
         record.call_open = call_open
-        self.live[job_id] = Entry(len(self.live) + 1, record)
+        self.live.hold(Entry(len(self.live) + 1, record))
 
     def grant_slots(self) -> None:
         self.grants += 1
@@ -67,11 +66,11 @@ class Replica:
     async def advance(self, entry: Entry, record: JobRecord) -> Entry:
         if self.conflict:
             raise StaleError
-        self.live[record.id] = Entry(entry.seq + 1, record)
-        return self.live[record.id]
+        self.live.hold(taken := Entry(entry.seq + 1, record))
+        return taken
 
     async def reconcile(self) -> None:
-        self.reconciler.reconcile()
+        await self.reconciler.reconcile()
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
@@ -149,7 +148,9 @@ async def test_own_waiting_job_past_its_deadline_expires(
     replica = Replica(attended={"late", "early"})
     replica.add("late", state, owner)
     replica.add("early", state, owner)
-    replica.live["late"].record.deadline = 1
+    late = replica.live["late"]
+    late.record.deadline = 1
+    replica.live.hold(late)
     await replica.reconcile()
     assert replica.expired == (["late"] if expired else [])
 
@@ -157,7 +158,7 @@ async def test_own_waiting_job_past_its_deadline_expires(
 async def test_busy_job_is_left_alone_and_other_holders_of_slots_are_recounted() -> None:
     replica = Replica(holders=["busy", "idle"])
     replica.add("busy", states.RUNNING)
-    replica.steps.spawn("busy", asyncio.sleep(0))
+    replica.steps.spawn(JobRecord(id="busy"), asyncio.sleep(0))
     await replica.reconcile()
     assert (replica.resumed, replica.recounted, replica.grants) == ([], ["idle"], 1)
 
@@ -169,3 +170,48 @@ async def test_stopped_reconciler_does_nothing() -> None:
     replica.reconciler.stop()
     await replica.reconcile()
     assert (replica.resumed, replica.recounted, replica.grants) == ([], [], 0)
+
+
+@pytest.mark.parametrize("count", [SLICE - 1, SLICE, 3 * SLICE + 1])
+async def test_pass_handles_one_slice_of_jobs_in_each_iteration_of_the_event_loop(count: int) -> None:
+    replica = Replica(holders=[f"job {number}" for number in range(count)])
+    for number in range(count):
+        replica.add(f"job {number}", states.RUNNING)
+    steps: list[int] = []
+
+    async def watch() -> None:
+        resumed = recounted = 0
+        while True:
+            steps.extend((len(replica.resumed) - resumed, len(replica.recounted) - recounted))
+            resumed, recounted = len(replica.resumed), len(replica.recounted)
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    await replica.reconciler.reconcile()
+    watching.cancel()
+    assert len(replica.resumed) == len(replica.recounted) == count
+    assert max(steps, default=0) <= SLICE
+
+
+async def test_job_that_ends_during_a_pass_is_left_alone() -> None:
+    replica = Replica()
+    for number in range(SLICE + 1):
+        replica.add(f"job {number}", states.RUNNING)
+    ended = replica.live[f"job {SLICE}"].record
+    passing = asyncio.create_task(replica.reconciler.reconcile())
+    await asyncio.sleep(0)
+    replica.live.drop(ended)
+    await passing
+    assert ended.id not in [job for job, _ in replica.resumed]
+    assert len(replica.resumed) == SLICE
+
+
+async def test_stop_ends_a_pass() -> None:
+    replica = Replica(holders=["job 0"])
+    for number in range(SLICE + 1):
+        replica.add(f"job {number}", states.RUNNING)
+    passing = asyncio.create_task(replica.reconciler.reconcile())
+    await asyncio.sleep(0)
+    replica.reconciler.stop()
+    await passing
+    assert (len(replica.resumed), replica.recounted, replica.grants) == (SLICE, [], 0)

@@ -9,7 +9,8 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import record_size, states
 from imagegateway.jobs.stream import JobStream
-from imagegateway.jobs.stream_errors import RecordTooLargeError, RefusedError
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, RecordTooLargeError, RefusedError
+from imagegateway.jobs.stream_setup import check_permissions
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
 from imagegateway.platform.setting_source import SettingError
@@ -65,6 +66,7 @@ def with_options(size: int) -> JobRecord:
     return record
 
 
+@pytest.mark.processes
 async def test_new_record_without_room_for_growth_is_refused_at_once(small: JobStream) -> None:
     record = with_options(1 << 20)
     with pytest.raises(GatewayError) as caught:
@@ -74,6 +76,7 @@ async def test_new_record_without_room_for_growth_is_refused_at_once(small: JobS
     assert await small.last(record.id) is None
 
 
+@pytest.mark.processes
 async def test_record_near_the_limit_reaches_all_its_states(small: JobStream) -> None:
     entry = await small.create(with_options(small.max_record_bytes - record_size.GROWTH_BYTES - 2000))
     running = records.follow(entry, states.RUNNING)
@@ -83,6 +86,7 @@ async def test_record_near_the_limit_reaches_all_its_states(small: JobStream) ->
     assert len(entry.record.task.provider_options.fields["padding"].string_value) > 800_000
 
 
+@pytest.mark.processes
 async def test_result_over_the_limit_is_trimmed_and_kept(small: JobStream) -> None:
     entry = await small.create(with_options(500_000))
     ended = records.follow(entry, states.COMPLETED)
@@ -97,6 +101,7 @@ async def test_result_over_the_limit_is_trimmed_and_kept(small: JobStream) -> No
     assert found.record.task.prompt == "a lighthouse"
 
 
+@pytest.mark.processes
 async def test_record_over_the_limit_is_refused_and_not_repeated(small: JobStream) -> None:
     entry = await small.create(with_options(10))
     running = records.follow(entry, states.RUNNING)
@@ -105,6 +110,7 @@ async def test_record_over_the_limit_is_refused_and_not_repeated(small: JobStrea
         await asyncio.wait_for(small.advance(entry, running), 10)
 
 
+@pytest.mark.processes
 async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(plain: str, tmp_path: Path) -> None:
     async def start(_request: object) -> provider.TaskState:
         return records.running("r" * (1 << 20), after=3600)
@@ -120,10 +126,35 @@ async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(pla
         await up.held_nothing()
 
 
+class Leaderless(MemoryConnection):
+    """A connection to a cluster that answers no write until it has elected a leader."""
+
+    def __init__(self, unanswered: int) -> None:
+        super().__init__(StreamLog())
+        self.unanswered = unanswered
+
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, seconds: float | None = None
+    ) -> dict[str, Any]:
+        if self.unanswered:
+            self.unanswered -= 1
+            raise OutcomeUnknownError
+        return {"error": {"code": 400, "err_code": 10070, "description": "wrong last sequence"}}
+
+
+async def test_start_waits_for_the_election_of_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagegateway.jobs.stream_connection.RETRY_PAUSE", 0.0)
+    connection = Leaderless(unanswered=20)
+    await check_permissions(connection, "j.permission.none.none", "k.permission")
+    assert not connection.unanswered
+
+
+@pytest.mark.processes
 async def test_missing_permission_stops_the_start_and_is_named(
     small: JobStream, plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imagegateway.jobs.stream_connection.REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr("imagegateway.jobs.stream_connection.PATIENCE_SECONDS", 0.3)
     client = await connect(settings_for(tmp_path, NATS_URL=f"nats://reader:p@{plain}"), "test")
     with pytest.raises(SettingError, match=r"j\.>, k\.> and u\.>"):
         await JobStream.open(client, 1)
@@ -163,6 +194,17 @@ async def test_refusal_of_the_message_itself_is_final() -> None:
     assert caught.value.code == "service_unavailable"
 
 
+async def test_write_waits_for_an_earlier_one_that_the_leader_has_not_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("imagegateway.platform.backoff.FIRST_SECONDS", 0.0)
+    server = Refusing()
+    stream = JobStream(server)
+    entry = await stream.create(records.job(state=states.SUBMITTING))
+    server.errors = [{"code": 400, "err_code": 10164, "description": "wrong last sequence"}] * 3
+    assert (await stream.advance(entry, records.follow(entry, states.RUNNING))).record.state == states.RUNNING
+
+
 async def test_full_stream_delays_a_result_and_refuses_a_new_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imagegateway.platform.backoff.FIRST_SECONDS", 0.0)
     server = Refusing()
@@ -174,6 +216,14 @@ async def test_full_stream_delays_a_result_and_refuses_a_new_job(monkeypatch: py
     with pytest.raises(GatewayError) as caught:
         await refusing(*[FULL] * 3).create(records.job())
     assert (caught.value.code, bool(caught.value.retry_after)) == ("service_unavailable", True)
+
+
+async def test_new_job_waits_for_the_election_of_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagegateway.jobs.stream_connection.RETRY_PAUSE", 0.0)
+    leaderless = {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}
+    server = Refusing(*[leaderless] * 20)
+    assert (await JobStream(server).create(records.job())).seq
+    assert not server.errors
 
 
 @pytest.mark.parametrize("limit", [2_000_000, 400_000, 60_000, 5_000, 3_000, 1_500])
@@ -193,7 +243,19 @@ def test_ended_record_loses_the_least_important_parts_first(limit: int) -> None:
     if limit >= 3_000:
         assert record.state == states.COMPLETED
         assert record.done.artifacts[0].media.key
+        assert not record.HasField("failed")
     else:
         assert record.state == states.FAILED
         assert record.failed.may_be_billed
     assert (len(record.task.prompt) > 500) == (limit > 20_000)
+
+
+def test_failed_record_keeps_its_prompt_and_the_start_of_its_long_error() -> None:
+    record = records.job(state=states.FAILED)
+    record.failed.reason = ErrorReason.ERROR_REASON_PROVIDER_ERROR
+    record.failed.message = "e" * 5_000
+    record.warnings.add(message="kept")
+    record_size.trim(record, 2_000)
+    assert record.failed.message == "e" * 500
+    assert record.warnings
+    assert record.task.prompt == "a lighthouse"

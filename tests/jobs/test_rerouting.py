@@ -168,7 +168,7 @@ async def test_rerouted_job_fails_at_its_deadline_without_blame_for_its_route(
         await up.submit(record)
         await waits_again(up, record)
     await asyncio.sleep(0.5)
-    up.engine.execution.reconciler.reconcile()
+    await up.engine.execution.reconciler.reconcile()
     for record in turned:
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT

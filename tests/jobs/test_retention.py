@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.retention import DAY_SECONDS, RetentionPolicies, record_seconds, usage_expires_at
+from imagegateway.jobs.retention import (
+    DAY_SECONDS,
+    RetentionPolicies,
+    media_expire_at,
+    record_seconds,
+    usage_expires_at,
+)
 from imagegateway.jobs.stream_connection import NAME
 from imagegateway.keys.tenants import TenantPolicy
 from imagegateway.platform.setting_source import SettingError
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagegateway.jobs.stream import JobStream
-    from nats.aio.client import Client
+    from imagegateway.platform.nats_client import Client
 
 
 def policies(folder: Path, **settings: str) -> RetentionPolicies:
@@ -60,8 +66,18 @@ def test_retention_of_no_day_stops_the_start(tmp_path: Path, name: str) -> None:
 
 def test_records_of_earlier_versions_keep_their_retention() -> None:
     record = records.job(state=states.COMPLETED)
+    record.task.media_days = 0
     assert record_seconds(record) == 30 * DAY_SECONDS
     assert usage_expires_at(record) == 400 * DAY_SECONDS
+    assert media_expire_at(record) == 7 * DAY_SECONDS
+
+
+def test_media_and_usage_of_a_job_expire_days_after_its_completion() -> None:
+    record = records.job(state=states.COMPLETED)
+    record.completed_at = 5_000
+    record.task.media_days, record.retention.usage_days = 2, 3
+    assert media_expire_at(record) == 5 + 2 * DAY_SECONDS
+    assert usage_expires_at(record) == 5 + 3 * DAY_SECONDS
 
 
 async def test_messages_live_as_the_record_says(stream: JobStream, client: Client) -> None:

@@ -19,8 +19,8 @@ from nats.js.kv import KeyValue
 from tests.jobs import records
 
 if TYPE_CHECKING:
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.settings import Settings
-    from nats.aio.client import Client
 
     from tests.jobs.server import Nats
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given, settings
@@ -55,12 +56,10 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.product(ALL, ALL)))
-def test_table_allows_and_refuses_each_pair_of_states(before: records.StateValue, after: records.StateValue) -> None:
-    if (states.token(before), states.token(after)) in ALLOWED:
-        states.check(before, after)
-    else:
-        with pytest.raises(IllegalTransitionError):
+def test_table_allows_and_refuses_each_pair_of_states() -> None:
+    for before, after in itertools.product(ALL, ALL):
+        allowed = (states.token(before), states.token(after)) in ALLOWED
+        with nullcontext() if allowed else pytest.raises(IllegalTransitionError):
             states.check(before, after)
 
 

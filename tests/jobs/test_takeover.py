@@ -262,7 +262,7 @@ async def test_stopped_replica_transfers_its_jobs_at_once(
     waiting = await dying.submit(records.job())
     async with serving(one_at_a_time, providers, 1) as successor:
         # No replica takes over jobs of a live one.
-        successor.engine.execution.reconciler.reconcile()
+        await successor.engine.execution.reconciler.reconcile()
         await successor.engine.feed.catch_up()
         assert {entry.record.owner for entry in successor.engine.feed.live.values()} == {
             dying.engine.membership.owner

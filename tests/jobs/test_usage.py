@@ -20,11 +20,11 @@ from tests.jobs.test_erasure import found_in
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.jobs.pull_consumer import Delivery
     from imagegateway.jobs.stream import JobStream
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-    from nats.aio.client import Client
-    from nats.aio.msg import Msg
 
     from tests.jobs.replica import Replica
     from tests.jobs.scripted_providers import ScriptedProviders
@@ -71,17 +71,16 @@ async def test_crash_before_the_acknowledgement_neither_loses_nor_doubles_usage(
 ) -> None:
     monkeypatch.setattr(journal, "ACKNOWLEDGE_SECONDS", 1.0)
     written = asyncio.Event()
-    write = UsageJournal._write_messages
+    write = UsageJournal._write_deliveries
 
-    async def crash(self: UsageJournal, messages: list[Msg]) -> None:
-        for message in messages:
-            monkeypatch.setattr(message, "ack", _nothing)
-        await write(self, messages)
+    async def crash(self: UsageJournal, deliveries: list[Delivery]) -> None:
+        monkeypatch.setattr(self._consumer, "acknowledge", _nothing)
+        await write(self, deliveries)
         written.set()
         await asyncio.Event().wait()
 
     with monkeypatch.context() as patch:
-        patch.setattr(UsageJournal, "_write_messages", crash)
+        patch.setattr(UsageJournal, "_write_deliveries", crash)
         async with serving(settings, providers) as replica:
             await run(replica, records.job())
             await written.wait()
@@ -162,7 +161,7 @@ async def _fail(_request: object) -> provider.TaskState:
     return records.refused()
 
 
-async def _nothing() -> None:
+async def _nothing(_delivery: object) -> None:
     """Acknowledge nothing."""
 
 

@@ -17,6 +17,7 @@ from imagegateway.outbound.client import DownloadError
 from imagegateway.v1.job_pb2 import Job, WebhookAttempt
 
 from tests.jobs import records
+from tests.support.metrics import Added
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,3 +212,15 @@ async def test_redelivery_that_is_requested_meanwhile_stays_due(monkeypatch: pyt
     assert delivery.timers.times[-1] == ((NOW - 1) / 1000, record.id)
     assert (await delivery.send()).webhook.delivered
     assert delivery.sent == 2
+
+
+@pytest.mark.parametrize(
+    ("attempts", "answer", "outcome"),
+    [(0, 200, "delivered"), (0, 500, "failed"), (3, 500, "abandoned"), (0, 410, "abandoned")],
+)
+async def test_attempt_counts_as_abandoned_only_when_no_other_follows(
+    monkeypatch: pytest.MonkeyPatch, attempts: int, answer: int, outcome: str
+) -> None:
+    added = Added()
+    await Delivery(ended(attempts), [answer]).open(monkeypatch).send()
+    assert added.series("imagegateway_webhook_attempts_total") == {(outcome,): 1}

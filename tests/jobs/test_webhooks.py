@@ -10,7 +10,6 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
-import openai
 import pytest
 from imagegateway.jobs import states, webhook_message, webhooks
 from imagegateway.keys import webhook_secrets as secrets_module
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from imagegateway.jobs.stream import Entry
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-    from nats.aio.client import Client
 
     from tests.jobs.server import Nats
 
@@ -88,6 +87,8 @@ async def test_delivery_is_verified_by_the_standard_webhooks_library(replica: Re
 
 
 async def test_delivery_is_verified_by_openais_sdk(replica: Replica, receiver: Receiver) -> None:
+    import openai  # noqa: PLC0415  each worker of `make test-fast` would import its 1,000 types
+
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
     secret = (await replica.engine.webhook_secrets.get("acme")).secret
@@ -113,6 +114,8 @@ async def test_header_of_the_hosted_service_is_verified(replica: Replica, receiv
 
 
 async def test_both_secrets_sign_after_a_rotation(replica: Replica, receiver: Receiver) -> None:
+    import openai  # noqa: PLC0415  each worker of `make test-fast` would import its 1,000 types
+
     old = await replica.engine.webhook_secrets.get("acme")
     new = await replica.engine.webhook_secrets.rotate("acme")
     assert new.secret != old.secret

@@ -207,6 +207,7 @@ async def test_task_that_fails_later_fails_the_job(replica: Replica, providers: 
 
     providers.on_start, providers.on_poll = start, poll
     record = records.job(repeatable=True)
+    record.estimate.amount = 0.5
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
     assert (ended.state, code_of(ended.failed.reason), ended.failed.param) == (
@@ -214,6 +215,7 @@ async def test_task_that_fails_later_fails_the_job(replica: Replica, providers: 
         "moderation_blocked",
         "prompt",
     )
+    assert not ended.HasField("cost"), "the provider's word is that the task failed"
     await replica.held_nothing()
 
 
@@ -295,8 +297,10 @@ async def test_result_survives_an_outage_of_nats(
     nats.kill()
     await until(lambda: not replica.stream.connected)
     refused = records.job()
-    with pytest.raises(GatewayError) as caught:
-        await replica.submit(refused)
+    with monkeypatch.context() as patch:
+        patch.setattr(stream_connection, "PATIENCE_SECONDS", 0.5)
+        with pytest.raises(GatewayError) as caught:
+            await replica.submit(refused)
     assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
     call.answer(records.done())
     nats.start()
@@ -324,6 +328,7 @@ async def test_unacknowledged_write_that_the_feed_brings_counts(
     record = records.job()
     with monkeypatch.context() as patch:
         patch.setattr(replica.client, "request", lost)
+        patch.setattr(stream_connection, "PATIENCE_SECONDS", 0.5)
         submitted = await replica.submit(record)
     assert submitted.record.state == states.SUBMITTING
     assert (await replica.ended(record.id)).record.state == states.COMPLETED
@@ -349,3 +354,21 @@ async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, pro
     assert providers.starts.total() == 1
     # Calls that don't end in time keep their state.
     await replica.engine.drain(0)
+
+
+async def test_accepted_call_closes_the_routes_circuit_breaker(
+    replica: Replica, providers: ScriptedProviders
+) -> None:
+    async def start(_request: provider.StartRequest) -> provider.TaskState:
+        return records.running(after=3600)
+
+    providers.on_start = start
+    breakers, route = replica.engine.breakers, ("local/sketch", "local")
+    away = provider.Failed(reason=ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE)
+    for _ in range(circuit_breaker.FAILURE_THRESHOLD):
+        breakers.record_failure("acme", *route, away)
+    assert breakers.is_open("acme", *route)
+    record = records.job()
+    await replica.submit(record)
+    await replica.reached(record.id, lambda entry: entry.record.state == states.RUNNING)
+    assert not breakers.is_open("acme", *route)

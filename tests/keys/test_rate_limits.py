@@ -140,6 +140,24 @@ async def test_failed_call_gets_its_tokens_back(nats: Nats) -> None:
         )
 
 
+async def test_failed_call_does_not_wait_for_an_election_to_return_its_tokens(
+    nats: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "_RETURN_SECONDS", 0.01)
+
+    async def silent(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def fail(one: Replica) -> None:
+        async with one.limiter.hold(key(requests=2), 1):
+            monkeypatch.setattr(one.documents, "change", silent)
+            raise LookupError
+
+    async with replica(nats) as one:
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(fail(one), 20)
+
+
 async def test_caller_that_disconnects_leaves_its_tokens(nats: Nats) -> None:
     async with replica(nats) as one:
         held = asyncio.Event()

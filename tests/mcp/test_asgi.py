@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from imagegateway.mcp.asgi import respond
 from imagegateway.platform.http_server import listening
+from imagegateway.platform.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,7 +34,7 @@ async def served(application: Application, folder: Path) -> AsyncIterator[aiohtt
     app.router.add_route("*", "/{path:.*}", handle)
     path = folder / "server.sock"
     async with (
-        listening(app, path, grace=1, cancel=True),
+        listening(app, Listener.unix(path), grace=1, cancel=True),
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client,
     ):
         yield client

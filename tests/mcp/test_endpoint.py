@@ -17,6 +17,7 @@ from imagegateway.mcp import api, endpoint, limits
 from imagegateway.mcp.endpoint import McpEndpoint
 from imagegateway.media.web.responses import add_headers, outermost
 from imagegateway.platform.http_server import listening
+from imagegateway.platform.listener import Listener
 from imagegateway.platform.setting_source import Source
 from imagegateway.platform.settings import load
 
@@ -68,7 +69,7 @@ async def served(folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
     app.on_shutdown.append(mcp.close)
     path = settings.socket("media")
     async with (
-        listening(app, path, grace=1, cancel=True),
+        listening(app, Listener.unix(path), grace=1, cancel=True),
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client,
     ):
         yield client
@@ -169,6 +170,7 @@ async def test_end_of_the_server_ends_a_wait(tmp_path: Path, gateway: FakeGatewa
     waiting.cancel()
 
 
+@pytest.mark.processes
 def test_sdk_is_not_imported_before_the_first_call() -> None:
     heavy = {"mcp", "pydantic", "httpx", "PIL"}
     code = f"import sys, imagegateway.media.__main__; sys.exit(bool({heavy} & sys.modules.keys()))"

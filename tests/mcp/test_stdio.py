@@ -7,6 +7,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
 from mcp import Client, StdioServerParameters
 
 from tests.mcp.test_tools import TOOLS
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def test_command_serves_the_tools_and_reports_a_gateway_that_does_not_run(tmp_path: Path) -> None:
-    environment = command.environment(url="http://127.0.0.1:1", key="key", config_home=str(tmp_path))
+@pytest.mark.processes
+async def test_command_serves_the_tools_and_reports_a_gateway_that_does_not_run() -> None:
+    environment = command.environment(url="http://127.0.0.1:1", key="key")
     parameters = StdioServerParameters(command=str(command.PROGRAM), args=["mcp"], env=environment)
     async with Client(parameters) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
 
 
+@pytest.mark.processes
 def test_interrupt_ends_the_command_while_its_input_is_open() -> None:
     environment = command.environment(url="http://127.0.0.1:1", key="key")
     initialize = {

@@ -14,6 +14,8 @@ from imagegateway.media.store import MediaStore
 from imagegateway.media.web import responses, server
 from imagegateway.platform import logs
 from imagegateway.platform.http_server import listening
+from imagegateway.platform.listener import Listener
+from imagegateway.platform.process import Process
 from imagegateway.platform.setting_source import Source
 from imagegateway.platform.settings import Settings, load
 from yarl import URL
@@ -82,8 +84,12 @@ async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     store = MediaStore.open(settings.media_url, clock)
     links = LinkSigner(RootSecret("root secret of the tests"), PUBLIC, clock)
     path = settings.socket("media")
+    process = Process("media")
+    process.start_complete()
     async with (
-        listening(server.application(settings, store, links, clock), path, grace=10, cancel=True),
+        listening(
+            server.application(settings, store, links, process, clock), Listener.unix(path), grace=10, cancel=True
+        ),
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client,
     ):
         yield Gateway(settings, store, links, clock, client)

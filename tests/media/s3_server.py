@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _ACCESS_KEY = "test-access"
 _SECRET_KEY = "test-secret"
+BUCKET = "ready"
+"""Bucket that exists when the server is ready."""
 _PORTS = ("master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc", "s3", "s3_grpc")
 _SOCKETS = Path("/tmp")  # noqa: S108  where it puts them; a path in a folder of the test may be too long
 
@@ -45,15 +48,15 @@ class S3Server:
         }
 
 
-def _free_ports() -> dict[str, int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
+def _free_ports(host: str) -> dict[str, int]:
+    sockets = [socket.create_server((host, 0)) for _ in _PORTS]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
     return dict(zip(_PORTS, ports, strict=True))
 
 
-def _command(folder: Path, ports: dict[str, int]) -> list[str]:
+def _command(folder: Path, host: str, ports: dict[str, int]) -> list[str]:
     config = folder / "s3.json"
     config.write_text(
         json.dumps(
@@ -72,8 +75,8 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
         str(Path(sys.executable).with_name("weed")),
         "server",
         f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
+        f"-ip={host}",
+        f"-ip.bind={host}",
         f"-master.port={ports['master']}",
         f"-master.port.grpc={ports['master_grpc']}",
         "-master.peers=none",  # no election to wait for
@@ -96,7 +99,7 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
 
 def _await_first_upload(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
     store = S3Store(
-        "ready",
+        BUCKET,
         endpoint=server.endpoint,
         access_key_id=_ACCESS_KEY,
         secret_access_key=_SECRET_KEY,
@@ -119,18 +122,24 @@ def _await_first_upload(server: S3Server, process: subprocess.Popen[bytes], log:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Yield a server ready for uploads, for the session."""
-    folder = tmp_path_factory.mktemp("s3")
-    ports = _free_ports()
+    with serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """Yield a server at an address, ready for uploads."""
+    ports = _free_ports(host)
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            _command(folder, ports),
+            _command(folder, host, ports),
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
             env={"TMPDIR": str(folder)},
         )
-    server = S3Server(f"http://127.0.0.1:{ports['s3']}", f"http://127.0.0.1:{ports['filer']}")
+    server = S3Server(f"http://{host}:{ports['s3']}", f"http://{host}:{ports['filer']}")
     try:
         _await_first_upload(server, process, log)
         yield server

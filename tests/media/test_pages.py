@@ -36,15 +36,15 @@ async def test_page_may_run_its_own_modules_and_call_its_own_origin_only(gateway
         assert link.startswith(("/", "#")), link
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_asset_has_its_media_type_and_is_read_again_only_after_a_change(gateway: Gateway, name: str) -> None:
-    answer, body = await gateway.get(f"/assets/{name}")
-    expected = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}[Path(name).suffix]
-    assert answer.headers["Content-Type"] == f"{expected}; charset=utf-8"
-    assert answer.headers["Cache-Control"] == "no-cache"
-    assert body == (FOLDER / name).read_bytes()
-    again, nothing = await gateway.get(f"/assets/{name}", if_none_match=answer.headers["ETag"])
-    assert (again.status, nothing) == (304, b"")
+async def test_asset_has_its_media_type_and_is_read_again_only_after_a_change(gateway: Gateway) -> None:
+    for name in NAMES:
+        answer, body = await gateway.get(f"/assets/{name}")
+        expected = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}[Path(name).suffix]
+        assert answer.headers["Content-Type"] == f"{expected}; charset=utf-8", name
+        assert answer.headers["Cache-Control"] == "no-cache", name
+        assert body == (FOLDER / name).read_bytes(), name
+        again, nothing = await gateway.get(f"/assets/{name}", if_none_match=answer.headers["ETag"])
+        assert (again.status, nothing) == (304, b""), name
 
 
 @pytest.mark.parametrize("path", ["/", "/assets/main.js"])
@@ -63,18 +63,21 @@ async def test_asset_outside_of_the_page_is_404(gateway: Gateway, name: str) -> 
     assert error_of(body)["code"] == "unknown_url"
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.js")), ids=lambda path: path.name)
-def test_module_imports_relative_modules_only_and_is_checked_by_types(path: Path) -> None:
-    text = path.read_text()
-    assert text.startswith("// @ts-check\n")
-    for imported in re.findall(r'^(?:import|\}).* from "([^"]+)";$|import\("([^"]+)"\)', text, re.MULTILINE):
-        assert (path.parent / "".join(imported)).is_file(), imported
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+def test_module_imports_relative_modules_only_and_is_checked_by_types() -> None:
+    for path in sorted(FOLDER.rglob("*.js")):
+        text = path.read_text()
+        assert text.startswith("// @ts-check\n"), path
+        for imported in re.findall(r'^(?:import|\}).* from "([^"]+)";$|import\("([^"]+)"\)', text, re.MULTILINE):
+            assert (path.parent / "".join(imported)).is_file(), (path, imported)
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), path
 
 
+@pytest.mark.processes
 def test_modules_without_the_document_pass_their_own_tests() -> None:
-    """Node runs the logic of the page, about a second; Chromium has the rest in tests/page."""
+    """Node runs the logic of the page; Chromium has the rest in tests/page."""
     node = Path(sys.executable).with_name("node")
     tests = sorted((Path(__file__).parents[1] / "page" / "modules").glob("*.test.js"))
-    done = subprocess.run([node, "--test", *tests], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [node, "--test", "--test-isolation=none", *tests], capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 0, done.stdout

@@ -99,6 +99,7 @@ async def test_request_is_logged_once_without_query_except_health_checks(gateway
         "event": "request_finished",
         "log_level": "info",
         "module": "media.web.responses",
+        "client": "local",
         "method": "GET",
         "path": url.path,
         "status": 200,
@@ -216,6 +217,7 @@ async def test_sweeper_sweeps_at_start_and_every_hour_after_failures_too(
     ]
 
 
+@pytest.mark.processes
 async def test_the_process_starts_and_ends_in_order(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,

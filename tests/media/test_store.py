@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from imagegateway.media import directory
 from imagegateway.media.objects import deletion_time
-from imagegateway.media.store import MediaStore, StoreUnavailable, TooLarge
+from imagegateway.media.store import MediaStore, NotFound, StoreUnavailable, TooLarge
 
 from tests.support.media import OWNER
+from tests.support.metrics import Added
 
 NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 DAY = 86_400
@@ -33,18 +36,18 @@ class Steps:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[tuple[str, str]] = []
-        fsync, replace = os.fsync, Path.replace
+        fsync, replace = os.fsync, os.replace
 
         def recording_fsync(handle: int) -> None:
             self.seen.append(("fsync", Path(f"/proc/self/fd/{handle}").readlink().name))
             fsync(handle)
 
-        def recording_replace(source: Path, target: Path) -> Path:
-            self.seen.append(("rename", target.name))
-            return replace(source, target)
+        def recording_replace(source: str, target: str) -> None:
+            self.seen.append(("rename", Path(target).name))
+            replace(source, target)
 
         monkeypatch.setattr(os, "fsync", recording_fsync)
-        monkeypatch.setattr(Path, "replace", recording_replace)
+        monkeypatch.setattr(os, "replace", recording_replace)
 
 
 async def test_put_result_flushes_folders_file_and_name_before_it_returns(
@@ -138,6 +141,25 @@ async def test_sweep_removes_leftovers_of_a_crash_and_keeps_unknown_names(tmp_pa
     ]
 
 
+async def test_sweep_deletes_a_day_in_batches_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = list[int]()
+    delete_some = directory._delete_some
+
+    def recorded(folder: Path) -> list[str]:
+        deleted = delete_some(folder)
+        batches.append(len(deleted))
+        return deleted
+
+    monkeypatch.setattr(directory, "DELETED_FILES", 3)
+    monkeypatch.setattr(directory, "_delete_some", recorded)
+    (tmp_path / "uploads/2026-09-21/folder").mkdir(parents=True)
+    for number in range(7):
+        (tmp_path / f"uploads/2026-09-21/{number}").write_bytes(b"x")
+    assert await open_store(tmp_path).sweep() == 7
+    assert batches == [3, 3, 1, 0]
+    assert not (tmp_path / "uploads/2026-09-21").exists()
+
+
 async def test_removed_folders_are_created_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     key = (await store.put_result(b"content", OWNER)).key
@@ -153,6 +175,28 @@ async def test_check_fails_when_the_directory_is_gone(tmp_path: Path) -> None:
     (tmp_path / "media").rmdir()
     with pytest.raises(StoreUnavailable):
         await store.check()
+
+
+async def test_operations_are_timed_by_their_outcome(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "media")
+    added = Added()
+    stored = await store.put_result(b"content", OWNER)
+    await store.read(stored.key)
+    await store.delete([stored.key])
+    with pytest.raises(NotFound):
+        await store.read(stored.key)
+    await store.check()
+    shutil.rmtree(tmp_path / "media")
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    assert added.series("imagegateway_media_store_duration_seconds_count") == {
+        ("write", "done"): 1,
+        ("read", "done"): 1,
+        ("delete", "done"): 1,
+        ("read", "absent"): 1,
+        ("check", "done"): 1,
+        ("check", "failed"): 1,
+    }
 
 
 MALFORMED = [
@@ -217,10 +261,25 @@ async def test_many_open_streams_read_in_smaller_pieces(tmp_path: Path) -> None:
     store = MediaStore.open(tmp_path.as_uri())
     size = 2 * 1024 * 1024
     key = (await store.put_result(bytes(size), OWNER)).key
-    streams: list[Any] = [store.stream(key, 0, size) for _ in range(5000)]
-    sizes = [len(await anext(stream)) for stream in streams]
-    assert sizes[0] == 1024 * 1024
-    assert sizes[-1] == 64 * 1024
+    streams: list[Any] = [store.stream(key, size - 1, 1) for _ in range(5000)]
+    first: Any = store.stream(key, 0, size)
+    assert len(await anext(first)) == 1024 * 1024
+    for stream in streams:
+        await anext(stream)
+    assert len(await anext(first)) == 64 * 1024
+    await first.aclose()
     for stream in streams:
         await stream.aclose()
     assert len(await anext(store.stream(key, 0, size))) == 1024 * 1024
+
+
+async def test_partial_writes_lose_no_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(tmp_path)
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda file, chunks: writev(file, [b"".join(chunks)[:1000]]))
+    pieces = [bytes([number % 251]) * 7 for number in range(3000)]
+    async with store.upload(100_000) as upload:
+        for piece in pieces:
+            await upload.write(piece)
+        stored = await upload.finish()
+    assert await store.read(stored.key) == b"".join(pieces)

@@ -42,7 +42,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.processes)])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "directory":
         return (tmp_path / "media store").as_uri()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -70,11 +71,12 @@ def answer(body: bytes = b"", status: int = 200, **headers: str) -> Handler:
 
 
 class Authority:
-    """A certificate authority and its certificate for `files.example`."""
+    """A certificate authority and its certificate for `files.example` and 127.0.0.1."""
 
     def __init__(self, folder: Path) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "files.example")])
+        hosts = [x509.DNSName("files.example"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
         now = dt.datetime.now(dt.UTC)
         certificate = (
             x509.CertificateBuilder()
@@ -84,7 +86,7 @@ class Authority:
             .serial_number(1)
             .not_valid_before(now - dt.timedelta(days=1))
             .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("files.example")]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(key, hashes.SHA256())
         )
@@ -99,4 +101,6 @@ class Authority:
         self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.server.load_cert_chain(file)
         self.server.sni_callback = lambda _socket, sni, _context: self.seen.append(sni)
+        self.file = file
+        """PEM file with the certificate and its private key."""
         self.client = ssl.create_default_context(cafile=str(file))

@@ -1,23 +1,43 @@
-"""Downloads and the trusted client against real servers on 127.0.0.1."""
+"""Downloads and calls against real servers on 127.0.0.1."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
-import httpx  # noqa: TID251  the errors that its clients raise
 import pytest
 from aiohttp import web
-from imagegateway.outbound.client import DOWNLOADS, TENANT_DOWNLOADS, DownloadError, Outbound
+from imagegateway.outbound.client import (
+    DOWNLOADS,
+    TENANT_DOWNLOADS,
+    DownloadError,
+    Outbound,
+    SentError,
+    TooLargeError,
+    UnsentError,
+)
+from imagegateway.outbound.transport import GuardedResolver
 from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
+from imagegateway.platform.spans import NO_SPAN, SpanKind
 
 from tests.outbound.downloads import fetch
 from tests.outbound.origin import Authority, answer, serve
 from tests.outbound.test_url_guard import PUBLIC, FakeNameService
+from tests.support.metrics import Added
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from imagegateway.platform.spans import Span
+
+
+async def call(outbound: Outbound, url: str, seconds: float = 30.0, **headers: str) -> tuple[int, bytes]:
+    """Call an origin of the settings, and return its status and body."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with outbound.call("POST", url, headers=given, json={}, max_bytes=1000, seconds=seconds) as response:
+        return response.status, await response.read()
 
 
 async def test_download_sends_no_cookie_credential_or_referer() -> None:
@@ -42,7 +62,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
             monkeypatch.setenv(name, proxy.url())
         async with Outbound(UrlGuard([origin.host])) as outbound:
             assert await fetch(outbound, origin.url()) == b"origin"
-            assert (await outbound.trusted.get(origin.url())).content == b"origin"
+            assert await call(outbound, origin.url()) == (200, b"origin")
         assert proxy.requests == []
 
 
@@ -67,6 +87,12 @@ async def test_download_connects_to_the_checked_addresses_only(monkeypatch: pyte
         assert tried == []
 
 
+async def test_resolved_addresses_have_their_family() -> None:
+    guard = UrlGuard((), FakeNameService([PUBLIC, "2606:4700::1"]))
+    found = {address["host"]: address["family"] for address in await GuardedResolver(guard).resolve("a.example", 443)}
+    assert found == {PUBLIC: socket.AF_INET, "2606:4700::1": socket.AF_INET6}
+
+
 async def test_name_is_resolved_once_for_check_and_connection() -> None:
     async with serve(answer(b"checked")) as origin:
         names = FakeNameService(["127.0.0.1"])
@@ -85,6 +111,26 @@ async def test_status_outside_200_fails_and_5xx_and_429_are_transient(status: in
         with pytest.raises(DownloadError, match=f"status {status}") as caught:
             await fetch(outbound, origin.url())
         assert caught.value.transient is transient
+
+
+async def test_downloads_count_by_outcome() -> None:
+    added = Added()
+    async with (
+        serve(answer(b"x")) as origin,
+        serve(answer(status=302, location="https://127.0.0.1/")) as away,
+        Outbound(UrlGuard([origin.host, away.host])) as outbound,
+    ):
+        await fetch(outbound, origin.url())
+        with pytest.raises(TooLargeError):
+            await fetch(outbound, origin.url(), max_bytes=0)
+        for url in ("https://127.0.0.1/", away.url()):
+            with pytest.raises(UrlRefusedError):
+                await fetch(outbound, url)
+    assert added.series("imagegateway_download_duration_seconds_count") == {
+        ("done",): 1,
+        ("failed",): 1,
+        ("refused",): 2,
+    }
 
 
 async def test_whole_download_is_limited_in_time() -> None:
@@ -157,24 +203,16 @@ async def raw_server(answer: bytes) -> asyncio.Server:
     return await asyncio.start_server(handle, "127.0.0.1", 0)
 
 
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        (b"", httpx.RemoteProtocolError),
-        (b"not http\r\n\r\n", httpx.RemoteProtocolError),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", httpx.ReadError),
-    ],
-)
-async def test_servers_that_hang_up_are_no_connect_errors(answer: bytes, error: type[Exception]) -> None:
+@pytest.mark.parametrize("answer", [b"", b"not http\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"])
+async def test_servers_that_hang_up_are_no_connect_errors(answer: bytes) -> None:
     server = await raw_server(answer)
     host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, Outbound(UrlGuard([host])) as outbound:
         with pytest.raises(DownloadError) as caught:
             await fetch(outbound, f"http://{host}/")
         assert caught.value.transient
-        with pytest.raises(httpx.HTTPError) as raised:
-            await outbound.trusted.post(f"http://{host}/", content=b"{}")
-        assert type(raised.value) is error
+        with pytest.raises(SentError):
+            await call(outbound, f"http://{host}/")
 
 
 async def test_closed_ports_are_connect_errors() -> None:
@@ -184,13 +222,12 @@ async def test_closed_ports_are_connect_errors() -> None:
         async with Outbound(UrlGuard([host])) as outbound:
             with pytest.raises(DownloadError, match="connection to its server failed"):
                 await fetch(outbound, f"http://{host}/?token=secret")
-            with pytest.raises(httpx.HTTPError) as raised:
-                await outbound.trusted.post(f"http://{host}/?token=secret", content=b"{}")
-            assert type(raised.value) is httpx.ConnectError
+            with pytest.raises(UnsentError) as raised:
+                await call(outbound, f"http://{host}/?token=secret")
             assert "secret" not in str(raised.value)
 
 
-async def test_silent_servers_are_read_timeouts() -> None:
+async def test_silent_servers_are_timeouts_and_not_connect_errors() -> None:
     gone = asyncio.Event()
 
     async def handle(_request: web.BaseRequest) -> web.Response:
@@ -198,19 +235,17 @@ async def test_silent_servers_are_read_timeouts() -> None:
         return web.Response()
 
     async with serve(handle) as origin, Outbound(UrlGuard([])) as outbound:
-        with pytest.raises(httpx.HTTPError) as raised:
-            await outbound.trusted.post(origin.url(), content=b"{}", timeout=0.05)
-        assert type(raised.value) is httpx.ReadTimeout
+        with pytest.raises(TimeoutError):
+            await call(outbound, origin.url(), seconds=0.05)
         assert len(origin.requests) == 1
         gone.set()
 
 
-async def test_trusted_client_keeps_nothing_and_follows_nothing() -> None:
+async def test_calls_keep_no_cookies_and_follow_no_redirects() -> None:
     async with serve(answer(status=307, location="/b", set_cookie="a=b")) as origin:
         async with Outbound(UrlGuard([])) as outbound:
             for _ in range(2):
-                response = await outbound.trusted.post(origin.url("/a"), content=b"{}", headers={"x-key": "k"})
-                assert response.status_code == 307
+                assert (await call(outbound, origin.url("/a"), x_key="k"))[0] == 307
         assert [(request.path, request.headers["x-key"]) for request in origin.requests] == [("/a", "k")] * 2
         assert not any("cookie" in request.headers for request in origin.requests)
 
@@ -226,3 +261,19 @@ async def test_tls_is_checked_against_the_name_not_the_address(tmp_path: Path) -
                 await fetch(outbound, f"https://{hosts[1]}/")
         assert authority.seen == ["files.example", "other.example"]
         assert len(origin.requests) == 1
+
+
+async def test_call_is_a_span_with_its_method_and_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans: list[tuple[object, ...]] = []
+
+    def start(name: str, kind: SpanKind, _parent: object, attributes: object) -> Span:
+        spans.append((name, kind, attributes))
+        return NO_SPAN
+
+    async with serve(answer(b"a")) as origin, Outbound(UrlGuard([])) as outbound:
+        await call(outbound, origin.url("/secret?key=k"))
+        assert not spans
+        monkeypatch.setattr("imagegateway.platform.tracing._Tracing.recorder", SimpleNamespace(start=start))
+        await call(outbound, origin.url("/secret?key=k"))
+    attributes = {"http.request.method": "POST", "server.address": "127.0.0.1", "server.port": origin.port}
+    assert spans == [("POST", SpanKind.CLIENT, attributes)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from aiohttp import web
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
+from imagegateway.outbound.messages import response_headers
 from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 
 from tests.outbound.test_url_guard import PUBLIC, FakeNameService
@@ -84,8 +85,9 @@ async def test_pieces_are_handed_over_before_the_rest_is_sent(outbound: Outbound
 
 async def test_body_over_the_limit_is_broken_off(outbound: Outbound) -> None:
     async with serving(chunked(b"x" * 600, b"x" * 600)) as url:
+        assert len(await read(outbound, url, max_bytes=1200)) == 1200
         with pytest.raises(SentError):
-            await read(outbound, url)
+            await read(outbound, url, max_bytes=1199)
 
 
 async def test_body_that_breaks_off_was_sent(outbound: Outbound) -> None:
@@ -95,8 +97,9 @@ async def test_body_that_breaks_off_was_sent(outbound: Outbound) -> None:
         return web.Response()
 
     async with serving(chunked(b"half", then=cut)) as url:
-        with pytest.raises(SentError):
+        with pytest.raises(SentError) as broken:
             await read(outbound, url)
+    assert broken.value.transient
 
 
 async def test_body_that_does_not_end_is_given_up_in_time(outbound: Outbound) -> None:
@@ -115,8 +118,9 @@ async def test_body_that_does_not_end_is_given_up_in_time(outbound: Outbound) ->
 async def test_server_that_is_not_there_got_nothing(outbound: Outbound) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nothing listens there
-        with pytest.raises(UnsentError):
+        with pytest.raises(UnsentError) as failed:
             await read(outbound, f"http://127.0.0.1:{taken.getsockname()[1]}/")
+    assert failed.value.transient
 
 
 async def test_json_is_sent_as_json(outbound: Outbound) -> None:
@@ -169,3 +173,8 @@ async def test_guarded_call_refuses_a_forbidden_url(url: str) -> None:
     async with Outbound(UrlGuard([], FakeNameService([PUBLIC]))) as opened:
         with pytest.raises(UrlRefusedError):
             await read(opened, url, guarded=True)
+
+
+def test_header_that_is_not_utf_8_is_read_as_latin_1() -> None:
+    raw = [(b"X-Name", "café".encode()), (b"x-other", b"caf\xe9"), (b"X-Other", b"b")]
+    assert response_headers(raw) == {"x-name": "café", "x-other": "café, b"}

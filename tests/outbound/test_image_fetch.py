@@ -80,6 +80,8 @@ async def test_data_url_is_decoded(url: str) -> None:
         f"data:{'x' * 300};base64,{ENCODED}",
         "data:image/png;base64,AAAAA",
         "data:image/png;base64,AAA*",
+        "data:image/png;base64,AAAA****",
+        "data:image/png;base64,****AAAA",
         "data:image/png;base64,=AAA",
         "data:image/png;base64,AA==AA==",
         "data:image/png;base64,AA=",
@@ -105,6 +107,13 @@ async def test_data_url_of_exactly_the_limit_passes(size: int) -> None:
         for url in (f"data:;base64,{encoded}", f"data:;base64,{escaped}"):
             assert await fetch(outbound, url, "image_url", size) == bytes(size)
             assert (await fails(outbound, url, size - 1)).code == "file_too_large"
+
+
+async def test_data_url_too_long_for_any_permitted_image_is_refused_before_its_content_is_read() -> None:
+    longest = 4 * (1000 + 2)
+    async with Outbound(UrlGuard([])) as outbound:
+        assert await fetch(outbound, "data:;base64," + " " * longest, "image_url", 1000) == b""
+        assert (await fails(outbound, "data:;base64," + "*" * (longest + 1))).code == "file_too_large"
 
 
 async def test_https_url_of_exactly_the_limit_passes() -> None:

@@ -105,3 +105,16 @@ async def test_redirect_from_https_to_http_is_refused_even_to_an_allowed_host(tm
                 with pytest.raises(UrlRefusedError, match="from https to http"):
                     await fetch(outbound, f"https://{host}/")
         assert plain.requests == []
+
+
+async def test_redirect_from_https_to_https_is_followed(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with serve(answer(b"there"), authority.server) as target:
+        location = f"https://files.example:{target.port}/"
+        async with serve(redirect(location), authority.server) as origin:
+            guard = UrlGuard(
+                [f"files.example:{server.port}" for server in (origin, target)],
+                FakeNameService(["127.0.0.1"], ["127.0.0.1"]),
+            )
+            async with Outbound(guard, tls=authority.client) as outbound:
+                assert await fetch(outbound, f"https://files.example:{origin.port}/") == b"there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -72,3 +73,32 @@ async def test_multipart_has_fields_before_files(files: list[Any]) -> None:
 async def test_query_is_encoded_and_a_call_without_a_body_has_none() -> None:
     seen = await received(method="GET", query={"task": "a/b c"})
     assert (seen["method"], seen["query"], seen["body"]) == ("GET", {"task": "a/b c"}, b"")
+
+
+async def client_tasks(prompt: str) -> list[str]:
+    """Make a call with this prompt on an open connection, and return the names of the client's tasks for it."""
+    created: list[str] = []
+
+    def note(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        if coro.__qualname__.startswith("ClientRequest"):  # the server runs in the same loop
+            created.append(coro.__name__)
+        return asyncio.Task(coro, loop=loop, **options)
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(text=(await request.json())["prompt"])
+
+    async with serve(echo) as origin, Outbound(UrlGuard(())) as outbound:
+        for prompts in ("connects", prompt):
+            asyncio.get_running_loop().set_task_factory(note if prompts == prompt else None)
+            try:
+                async with outbound.call(
+                    "POST", origin.url(), headers={}, json={"prompt": prompts}, max_bytes=100_000, seconds=30
+                ) as response:
+                    assert await response.read() == prompts.encode()
+            finally:
+                asyncio.get_running_loop().set_task_factory(None)
+    return created
+
+
+async def test_small_body_is_written_without_a_task() -> None:
+    assert await client_tasks("p" * 32_000) == []

@@ -29,6 +29,10 @@ def test_event_is_returned_once_it_is_complete() -> None:
     assert parser.end() == []
 
 
+def test_stream_may_begin_with_an_empty_line() -> None:
+    assert Parser().feed(b"\ndata: 1\n\n") == [b"1"]
+
+
 @given(st.lists(st.integers(0, len(_STREAM)), max_size=12))
 def test_pieces_of_any_length_yield_the_same_events(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(_STREAM)]

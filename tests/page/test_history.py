@@ -64,7 +64,7 @@ def test_link_that_fails_is_renewed_from_the_job(page: Page, problems: Problems,
     refused: list[str] = []
 
     def refuse_once(route: Route) -> None:
-        if route.request.url in refused:
+        if refused:
             return route.fallback()
         refused.append(route.request.url)
         return route.fulfill(status=403)
@@ -110,7 +110,7 @@ def test_cancel_ends_an_unfinished_job_at_the_gateway(page: Page, caller: Caller
 
 
 def test_unfinished_job_is_followed_to_its_images(page: Page, caller: Caller) -> None:
-    job_id = caller.submit(delay=2)
+    job_id = caller.submit(delay=8)
     page.goto("/#/history")
     expect(card(page, job_id).get_by_role("button", name="Cancel")).to_be_visible()
     expect(card(page, job_id).get_by_role("img")).to_be_visible()

@@ -12,7 +12,7 @@ from tests.gateway.jobs.calls import Caller
 from tests.page.conftest import screenshot
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from tests.gateway.providers.providers import Providers
     from tests.page.conftest import Problems
@@ -80,6 +80,22 @@ def test_new_key_works_with_its_limits_until_it_is_revoked(page: Page, caller: C
     key = next(key for key in listed if key.get("name") == name)
     assert key["revoked_at"]
     assert (key["scopes"], key["models"], key["budget"]) == (["generate", "edit", "read"], ["local/*"], 2.5)
+
+
+def test_new_key_waits_for_the_tenants_that_it_offers(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/admin/keys?*", hold)
+    with page.expect_request("**/v1/admin/keys?*"):
+        page.goto("/#/operator")
+    button = page.get_by_role("button", name="New key")
+    expect(button).to_be_disabled()
+    held[0].continue_()
+    button.click()
+    expect(page.get_by_role("dialog").get_by_label("Tenant")).not_to_have_value("")
 
 
 def test_refused_key_names_the_field(page: Page, problems: Problems) -> None:

@@ -18,7 +18,7 @@ def test_reference_shows_operations_without_another_origin(stranger: Page, stack
     requests: list[str] = []
     stranger.on("request", lambda request: requests.append(request.url))
     stranger.goto("/docs#tag/Images/operation/Generate")
-    expect(stranger.get_by_role("heading", name="Make images from a prompt")).to_be_visible(timeout=MILLISECONDS)
+    expect(stranger.get_by_role("heading", name="Make images from a prompt")).to_be_visible(timeout=4 * MILLISECONDS)
     expect(stranger.get_by_text("Idempotency-Key").first).to_be_visible()
     foreign = [url for url in requests if not url.startswith((stack.url, "blob:", "data:"))]
     assert foreign == []

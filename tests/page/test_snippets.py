@@ -14,7 +14,7 @@ import pytest
 
 from tests.gateway import rest
 from tests.gateway.inputs import image_bytes, mask
-from tests.support import node
+from tests.support import node, programs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ def rendered(stack: Stack) -> dict[str, dict[str, str]]:
     """Return the source code by case and language."""
     calls = {"origin": stack.url, "calls": [case.call for case in CASES.values()]}
     done = subprocess.run(
-        [node.BIN / "node", RENDER],
+        [programs.NODE_BIN / "node", RENDER],
         input=json.dumps(calls),
         capture_output=True,
         text=True,
@@ -160,7 +160,7 @@ class Terminal:
                 return ["bash", "-c", f"{code} --fail-with-body --silent --show-error"]
             case "node":
                 (self.folder / "snippet.mjs").write_text(code)
-                return [str(node.BIN / "node"), "snippet.mjs"]
+                return [str(programs.NODE_BIN / "node"), "snippet.mjs"]
             case _:
                 return [sys.executable, "-c", code]
 

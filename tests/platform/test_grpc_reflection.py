@@ -10,6 +10,7 @@ from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 from imagegateway.platform import sockets
 from imagegateway.platform.grpc_server import Server
+from imagegateway.platform.listener import Listener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ async def ask(channel: grpc.aio.Channel, service: str, request: pb.ServerReflect
 @pytest.mark.parametrize("service", [V1, ALPHA])
 async def test_both_versions_list_and_describe_all_services(tmp_path: Path, service: str) -> None:
     path = sockets.folder(tmp_path) / "reflection.sock"
-    server = Server(path, [OURS])
+    server = Server(Listener.unix(path), [OURS])
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"unix:{path}") as channel:

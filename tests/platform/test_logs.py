@@ -37,6 +37,7 @@ def test_text_for_a_terminal_has_its_control_characters_escaped(text: str, shown
     assert printable(shown) == shown
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("log_format", ["pretty", "json"])
 def test_control_characters_of_values_and_tracebacks_do_not_reach_the_terminal(log_format: str) -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM % log_format], capture_output=True, check=True)

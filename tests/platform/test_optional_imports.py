@@ -20,10 +20,12 @@ def imported(modules: str, packages: set[str]) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.processes
 def test_processes_import_no_package_of_the_command_line() -> None:
     assert imported(", ".join(PROCESSES), PACKAGES) == []
 
 
+@pytest.mark.processes
 def test_parent_of_the_stack_imports_no_http_client_either() -> None:
     assert imported("imagegateway.stack.up", {*PACKAGES, "aiohttp", "httpx"}) == []
 

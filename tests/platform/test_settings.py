@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from imagegateway.platform.hosts import is_wildcard
 from imagegateway.platform.setting_source import SettingError, Source
@@ -47,6 +49,23 @@ def test_public_and_local_url_follow_the_host(host: str, public: str, local: str
     assert (found.public_url, found.local_url) == (public, local)
 
 
+def test_certificate_makes_the_default_origin_https() -> None:
+    found = load(given(TLS_CERT="tls.crt", TLS_KEY="/run/tls.key", HOST="::1", PORT="8443"))
+    assert (found.edge.tls_cert, found.edge.tls_key) == (Path("tls.crt").absolute(), Path("/run/tls.key"))
+    assert (found.public_url, found.local_url) == ("https://[::1]:8443", "https://[::1]:8443")
+
+
+def test_this_machine_calls_the_origin_that_the_certificate_names() -> None:
+    found = load(given(TLS_CERT="c", TLS_KEY="k", HOST="0.0.0.0", PUBLIC_URL="https://images.example.com"))  # noqa: S104
+    assert found.local_url == "https://images.example.com"
+
+
+@pytest.mark.parametrize(("given_name", "missing"), [("TLS_CERT", "TLS_KEY"), ("TLS_KEY", "TLS_CERT")])
+def test_certificate_without_its_key_is_refused_by_name(given_name: str, missing: str) -> None:
+    with pytest.raises(SettingError, match=f"^IMAGEGATEWAY_{missing} is needed with IMAGEGATEWAY_{given_name}: "):
+        load(given(**{given_name: "file"}))
+
+
 @pytest.mark.parametrize("key", ["z", "x" * 19, "x" * 20 + " y", "schlüssel-schlüssel-1", "x" * 20 + "\ny"])
 def test_api_key_that_is_short_or_no_header_is_refused_by_name_only(key: str) -> None:
     with pytest.raises(SettingError, match="IMAGEGATEWAY_API_KEY") as caught:
@@ -74,3 +93,21 @@ def test_admin_listen_is_an_address_and_a_port(text: str, host: str, port: int) 
 def test_admin_listen_that_is_no_other_address_is_refused_by_name(text: str) -> None:
     with pytest.raises(SettingError, match="IMAGEGATEWAY_ADMIN_LISTEN"):
         load(given(ADMIN_LISTEN=text))
+
+
+def test_http3_without_a_certificate_is_refused_by_name() -> None:
+    with pytest.raises(SettingError, match="IMAGEGATEWAY_HTTP3 needs IMAGEGATEWAY_TLS_CERT"):
+        load(given(HTTP3="on"))
+    assert load(given(HTTP3="on", TLS_CERT="c", TLS_KEY="k")).edge.http3
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    found = load(given(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1 2001:db8::/32")).edge.trusted_proxies
+    assert [str(network) for network in found] == ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]
+    assert load(given()).edge.trusted_proxies == ()
+
+
+@pytest.mark.parametrize("text", ["proxy.example", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0-10.0.0.9"])
+def test_trusted_proxy_that_is_no_network_is_refused_by_name(text: str) -> None:
+    with pytest.raises(SettingError, match=f"IMAGEGATEWAY_TRUSTED_PROXIES .*{text}"):
+        load(given(TRUSTED_PROXIES=text))

@@ -193,15 +193,57 @@ async def test_silent_server_fails_the_change_within_seconds(
     bucket: MemoryBucket, documents: SharedDocuments[Names], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_documents, "_ATTEMPT_SECONDS", 0.01)
+    monkeypatch.setattr(shared_documents, "_PATIENCE_SECONDS", 0.0)
     bucket.gate = silence
     with pytest.raises(UnavailableError, match="does not answer"):
         await documents.change("a", _add("one"))
 
 
+async def test_change_and_read_wait_for_the_election_of_a_leader(
+    bucket: MemoryBucket, documents: SharedDocuments[Names], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_documents, "_RETRY_SECONDS", 0.0)
+    bucket.failing = 5
+    assert await documents.change("a", _add("one")) == 1
+    bucket.failing = 5
+    assert await documents.read("a") == {"one"}
+    bucket.failing = 5  # the write, and reads after it
+    assert await documents.change("a", _add("two")) == 2
+    assert bucket.failing == 0
+
+
+async def test_write_that_a_cluster_without_a_leader_answers_is_repeated(
+    bucket: MemoryBucket, documents: SharedDocuments[Names]
+) -> None:
+    await documents.change("a", _add("one"))
+    bucket.refusing = ServiceUnavailableError(code=503, err_code=10008)
+
+    async def elect(step: str) -> None:
+        if step == "read":
+            bucket.refusing = None
+
+    bucket.gate = elect
+    assert await documents.change("a", _add("two")) == 2
+
+
+async def test_outage_fails_changes_and_reads_at_once(bucket: MemoryBucket) -> None:
+    outage = asyncio.Event()
+    documents = SharedDocuments(MemoryKeyValue(bucket), empty=Names(), encode=_encode, decode=_decode, outage=outage)
+    bucket.failing = 1_000_000
+    waiting = asyncio.create_task(documents.change("a", _add("one")))
+    await asyncio.sleep(0)
+    outage.set()
+    with pytest.raises(UnavailableError, match="does not answer"):
+        await waiting
+    with pytest.raises(UnavailableError, match="does not answer"):
+        await documents.read("a")
+    assert 1_000_000 - bucket.failing <= 3
+
+
 async def test_write_that_is_never_acknowledged_fails_the_change(
     bucket: MemoryBucket, documents: SharedDocuments[Names], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_documents, "_CHANGE_SECONDS", 0.05)
+    monkeypatch.setattr(shared_documents, "_PATIENCE_SECONDS", 0.05)
     await documents.change("a", _add("one"))
 
     async def lose_writes(step: str) -> None:

@@ -243,6 +243,11 @@ async def test_refused_poll_fails_a_task_that_may_be_billed(
     assert "secret" not in failed.message
 
 
+async def test_seed_after_the_largest_is_0(bfl: Bfl, harness: Harness) -> None:
+    await harness.run(task(n=2, seed=2**32 - 1))
+    assert {sent.json["seed"] for sent in bfl.sent if sent.method == "POST"} == {2**32 - 1, 0}
+
+
 async def test_seed_beyond_32_bits_is_left_out(bfl: Bfl, harness: Harness) -> None:
     result = {"sample": f"{bfl.base}/delivery/task-0", "seed": 1 << 40}
     bfl.polls = [(200, {"id": "task-0", "status": "Ready", "result": result}, {})]

@@ -122,6 +122,15 @@ async def test_failure_with_fail_fast_starts_no_further_calls(bfl: Bfl, harness:
     assert len(bfl.sent) == 6
 
 
+async def test_poll_without_a_connection_keeps_the_task(bfl: Bfl, harness: Harness) -> None:
+    started = start(fail_fast=True)
+    state = await harness.family.start(started)
+    await bfl.stop()
+    harness.now += 10
+    request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=started.task)
+    assert (await harness.family.poll(request)).running.task_ref == state.running.task_ref
+
+
 async def test_polls_slow_down_without_progress(bfl: Bfl, harness: Harness) -> None:
     bfl.script = ["Pending"]
     request = start(fail_fast=False)

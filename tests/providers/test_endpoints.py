@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
@@ -9,7 +11,10 @@ from imagegateway.providers.bfl.adapter import BflAdapter
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-ENDPOINT = Endpoint("https://api.acme.example:8443/v1", "secret")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENDPOINT = Endpoint("https://api.acme.example:8443/v1", "secret", 180)
 HOSTS = ("results.acme.example", "*.cdn.acme.example")
 
 
@@ -60,6 +65,16 @@ def test_callers_own_key_precedes_the_operators() -> None:
     assert resolve("own", BFL_API_KEY="operator").key == "own"
 
 
+def test_key_in_a_file_is_read_again_for_later_calls_only(tmp_path: Path) -> None:
+    file = tmp_path / "bfl"
+    file.write_text("first")
+    current = settings.load(setting_source.Source({"IMAGEGATEWAY_BFL_API_KEY_FILE": str(file)}))
+    before = Endpoint.resolve(BflAdapter(), current, "")
+    file.write_text("second")
+    current.source.secret_files["BFL_API_KEY"].reload()
+    assert (before.key, Endpoint.resolve(BflAdapter(), current, "").key) == ("first", "second")
+
+
 def test_route_without_a_key_is_refused_by_the_name_of_its_setting() -> None:
     with pytest.raises(GatewayError, match="IMAGEGATEWAY_BFL_API_KEY") as refused:
         resolve()
@@ -68,3 +83,8 @@ def test_route_without_a_key_is_refused_by_the_name_of_its_setting() -> None:
 
 def test_slash_at_the_end_of_a_configured_base_url_does_not_count() -> None:
     assert resolve("own", BFL_BASE_URL="http://127.0.0.1:9/v1/").base_url == "http://127.0.0.1:9/v1"
+
+
+def test_timeout_is_that_of_the_setting_else_of_the_adapter() -> None:
+    assert resolve("own").timeout_seconds == BflAdapter().timeout_seconds
+    assert resolve("own", BFL_TIMEOUT="7").timeout_seconds == 7

@@ -33,6 +33,11 @@ def response(status: int, **headers: str) -> HttpResponse:
     return HttpResponse(status, headers, b"")
 
 
+def test_redirect_is_no_success() -> None:
+    statuses = (199, 200, 299, 300)
+    assert [status for status in statuses if response(status).is_success] == [200, 299]
+
+
 @pytest.mark.parametrize(
     ("status", "code", "reason", "billed", "again"),
     [

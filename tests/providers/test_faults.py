@@ -17,6 +17,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
 from tests.providers.harness import Harness
+from tests.support.metrics import Added
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -195,6 +196,30 @@ async def test_server_error_after_generation_is_billed_once(openai: OpenAI, inli
     openai.spoiled[:] = [(500, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
     assert (await inline.run(image_task())).failed.may_be_billed
     assert (len(openai.sent), openai.billed) == (1, 1)
+
+
+async def test_requests_count_by_status_and_repeats_by_reason(openai: OpenAI, inline: Harness) -> None:
+    openai.failures[:] = [(429, {"error": {"message": "slow"}}, {"retry-after": "1"})]
+    openai.failures += [(799, {"error": {"message": "odd"}}, {})]
+    added = Added()
+    assert (await inline.run(image_task())).HasField("failed")
+    assert added.series("imagegateway_provider_request_duration_seconds_count") == {
+        ("openai", "429"): 1,
+        ("openai", "other"): 1,
+    }
+    assert added.series("imagegateway_provider_retries_total") == {("openai", "provider_rate_limited"): 1}
+
+
+async def test_unreachable_provider_counts_as_a_request_without_a_status(tmp_path: Path) -> None:
+    values = {
+        "IMAGEGATEWAY_OPENAI_BASE_URL": "http://127.0.0.1:1",
+        "IMAGEGATEWAY_OPENAI_API_KEY": "key",
+        "IMAGEGATEWAY_RETRY_SECONDS": "0",
+    }
+    async with Harness.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values) as harness:
+        added = Added()
+        await harness.run(image_task())
+    assert added.series("imagegateway_provider_request_duration_seconds_count") == {("openai", "none"): 1}
 
 
 @pytest.mark.parametrize("retry_after", ["20", "19", None, "0"])

@@ -8,8 +8,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.platform.settings import Settings
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
@@ -101,7 +101,7 @@ async def test_connection_broken_after_an_image_loses_only_the_others(
 async def test_stream_timeout_is_not_retried(
     openai: OpenAI, openai_harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OpenAIAdapter, "timeout_seconds", 0.3)
+    monkeypatch.setattr(Settings, "route_timeout", lambda *_: 0.3)  # less than a setting allows
     openai.hold = threading.Event()
     failed = (await openai_harness.run(task(partial_images=1))).failed
     openai.hold.set()

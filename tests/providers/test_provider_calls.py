@@ -82,3 +82,10 @@ async def test_answer_that_is_not_wanted_is_not_kept() -> None:
     calls = ProviderCalls()
     await calls.join(("a",), done, lambda _state: False).answer()
     assert calls.find(("a",)) is None
+
+
+async def test_wait_for_the_end_of_a_call_has_its_limit() -> None:
+    calls = ProviderCalls()
+    assert not await calls.join(("a",), never, kept).ends_within(0.0)
+    assert await calls.join(("b",), done, kept).ends_within(30.0)
+    await calls.drain(0)

@@ -22,6 +22,7 @@ def modules_after(program: str) -> set[str]:
     return {name.removeprefix("imagegateway.providers.") for name in done.stdout.split()}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("module", ["imagegateway.router.__main__", "imagegateway.stack.up"])
 def test_process_that_translates_nothing_loads_catalogs_only(module: str) -> None:
     loaded = modules_after(f"import {module}")
@@ -31,6 +32,7 @@ def test_process_that_translates_nothing_loads_catalogs_only(module: str) -> Non
     assert "local.family" not in loaded
 
 
+@pytest.mark.processes
 def test_server_of_one_family_loads_the_adapters_of_that_family_only() -> None:
     loaded = modules_after("from imagegateway.providers.__main__ import FAMILIES\nFAMILIES['bfl'].load_adapters()")
     assert {"bfl.adapter", "bfl.cloudflare"} <= loaded

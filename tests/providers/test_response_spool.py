@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import tempfile
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
+import pybase64
 import pytest
+from imagegateway.providers.kit.media_extractor import SHORTEST
 from imagegateway.providers.kit.response_spool import ResponseSpool
-from imagegateway.providers.kit.spooled_content import SMALL_BYTES, SpooledContent
+from imagegateway.providers.kit.spooled_content import SMALL_BYTES, SpooledContent, SpoolMemory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from imagegateway.providers.kit.http_messages import HttpResponse
@@ -29,17 +32,22 @@ class _Incoming:
     """A response in pieces that breaks off at `breaks`."""
 
     status = 200
-    headers: dict[str, str] = {}  # noqa: RUF012  never changed
 
-    def __init__(self, body: bytes, *, breaks: bool = False) -> None:
+    def __init__(
+        self, body: bytes, *, breaks: bool = False, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._body = body
         self._breaks = breaks
+        self.headers = headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._body), PIECE):
             yield self._body[start : start + PIECE]
         if self._breaks:
             raise ConnectionError
+
+    async def read(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks()])
 
 
 def incoming(size: int, *, breaks: bool = False) -> Any:
@@ -56,6 +64,23 @@ async def test_spooled_response_is_complete(tmp_path: Path, size: int) -> None:
         assert loaded.spooled is None
 
 
+async def test_response_of_a_short_stated_length_is_read_whole(tmp_path: Path) -> None:
+    spool = ResponseSpool(100 * MIB, tmp_path / "replies")
+    body = b'{"data": "short"}'
+    reply = await spool.receive(cast("Any", _Incoming(body, headers={"content-length": f"{len(body)}"})))
+    assert (reply.content, reply.spooled) == (body, None)
+
+
+async def test_media_are_taken_out_of_a_response_that_is_short_only_by_its_encoding(tmp_path: Path) -> None:
+    spool = ResponseSpool(100 * MIB, tmp_path / "replies")
+    image = bytes(SHORTEST)
+    body = b'{"data": "' + pybase64.b64encode(image) + b'"}'
+    headers = {"content-length": "300", "content-encoding": "gzip"}
+    reply = await spool.receive(cast("Any", _Incoming(body, headers=headers)))
+    async with spool.load(reply, "acme") as loaded:
+        assert list(loaded.media.values()) == [image]
+
+
 @pytest.mark.parametrize("room", [0, 1, PIECE, 2 * MIB])
 async def test_disk_without_room_leaves_the_rest_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
@@ -69,6 +94,7 @@ async def test_disk_without_room_leaves_the_rest_in_memory(
 
         def write(self, data: memoryview) -> int:
             if not self.left:
+                refused.append(len(data))
                 raise OSError(errno.ENOSPC, "no space left on device")
             taken: int = self.real.write(data[: self.left])
             self.left -= taken
@@ -81,13 +107,15 @@ async def test_disk_without_room_leaves_the_rest_in_memory(
         def close(self) -> None:
             self.real.close()
 
+    refused: list[int] = []
     open_file: Any = tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", File)
     whole = content(5 * MIB)
-    spool = SpooledContent(tmp_path)
+    spool = SpooledContent(tmp_path, SpoolMemory(0))
     for start in range(0, len(whole), PIECE):
         await spool.write(whole[start : start + PIECE])
     assert spool.size == len(whole)
+    assert len(refused) == 1, "a full disk is written to again"
     assert await spool.read() == whole
 
 

@@ -243,6 +243,9 @@ async def test_error_names_the_gateway_field(
 async def test_loading_server_is_retried(server: Automatic1111, harness: Harness) -> None:
     server.failures = [(503, {"detail": "loading"}, {})]
     assert (await harness.run(task("automatic1111"))).HasField("done")
+
+
+async def test_stopped_server_is_unavailable(server: Automatic1111, harness: Harness) -> None:
     await server.stop()
     state = await harness.run(task("automatic1111"))
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)

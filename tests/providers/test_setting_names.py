@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from imagegateway.platform.setting_source import SettingError, Source
-from imagegateway.providers.registry import HTTP_FAMILIES, MODELS, ROUTES
-from imagegateway.providers.setting_names import OF_ROUTES, check_names, known_names
+from imagegateway.platform.settings import load
+from imagegateway.providers.registry import FAMILIES, HTTP_FAMILIES, MODELS, ROUTES
+from imagegateway.providers.setting_names import OF_FAMILIES, OF_ROUTES, check_names, known_names, watch_keys
 
 from tests.support import command
 
@@ -22,6 +23,9 @@ from tests.support import command
         ("LOCAL_IMAGES", "LOCAL_IMAGE"),
         ("QUEUE_LIMITS", "QUEUE_LIMIT"),
         ("NATS_URLS", "NATS_URL"),
+        ("OPENAI_API_KEY_FIL", "OPENAI_API_KEY_FILE"),
+        ("FAL_APIKEY_FILE", "FAL_API_KEY_FILE"),
+        ("SECRET_FILE", "SECRET_KEY_FILE"),
     ],
 )
 def test_unknown_setting_is_refused_with_the_nearest_name(name: str, near: str) -> None:
@@ -32,7 +36,19 @@ def test_unknown_setting_is_refused_with_the_nearest_name(name: str, near: str) 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("arguments", [("validate",), ("doctor",), ("keys", "list"), ("up",)])
+def test_file_of_a_key_is_read_for_the_routes_of_the_process_alone(tmp_path: Path) -> None:
+    source = Source({"IMAGEGATEWAY_FAL_API_KEY_FILE": str(tmp_path / "absent")})
+    watch_keys(load(source), ["bfl"])
+    with pytest.raises(SettingError, match="IMAGEGATEWAY_FAL_API_KEY_FILE"):
+        watch_keys(load(source))
+
+
+def test_file_of_a_setting_that_is_no_secret_is_refused() -> None:
+    with pytest.raises(SettingError, match="no setting IMAGEGATEWAY_PORT_FILE: only a secret can be in a file"):
+        check_names(Source({"IMAGEGATEWAY_PORT_FILE": "8080"}))
+
+
+@pytest.mark.parametrize("arguments", [("validate",), ("doctor",), ("keys", "list"), ("up",), ("run", "media")])
 def test_command_with_an_unknown_name_in_the_settings_file_stops(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("porrt = 80\n")
@@ -42,7 +58,7 @@ def test_command_with_an_unknown_name_in_the_settings_file_stops(tmp_path: Path,
 
 
 def test_settings_of_routes_and_clients_and_foreign_variables_are_accepted() -> None:
-    names = ("URL", "KEY", "CLOUDFLARE_ACCOUNT_ID", "LOCAL_CONCURRENCY")
+    names = ("URL", "KEY", "CLOUDFLARE_ACCOUNT_ID", "LOCAL_CONCURRENCY", "FAL_API_KEY_FILE", "NATS_URL_FILE")
     check_names(Source({**{f"IMAGEGATEWAY_{name}": "1" for name in names}, "PORT": "1", "OTHER_GATEWAY": "x"}))
 
 
@@ -55,9 +71,10 @@ def test_every_adapter_serves_a_route_of_the_catalog() -> None:
     assert {adapter.route for entry in HTTP_FAMILIES.values() for adapter in entry.load_adapters()} <= set(ROUTES)
 
 
-def test_settings_page_names_known_settings_only_and_all_but_those_of_routes() -> None:
+def test_settings_page_names_known_settings_only_and_all_but_those_of_routes_and_families() -> None:
     known = {f"IMAGEGATEWAY_{name}" for name in known_names()}
     text = Path("docs/settings.md").read_text()
     assert set(re.findall(r"IMAGEGATEWAY_[A-Z0-9_]+[A-Z0-9]", text)) <= known
     of_routes = {f"IMAGEGATEWAY_{route.upper()}_{end}" for route in ROUTES for end in OF_ROUTES}
-    assert {name for name in known - of_routes if name not in text} == set()
+    of_families = {f"IMAGEGATEWAY_{family.upper()}_{end}" for family in FAMILIES for end in OF_FAMILIES}
+    assert {name for name in known - of_routes - of_families if name not in text} == set()

@@ -49,6 +49,7 @@ def test_same_brief_makes_the_same_bytes() -> None:
     assert sketch.encode(sketch.draw(brief()), "png", None) == first
 
 
+@pytest.mark.processes
 def test_another_process_draws_the_same() -> None:
     code = (
         "import hashlib; from imagegateway.providers.local.sketch import Brief, draw, encode;"

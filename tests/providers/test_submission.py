@@ -21,6 +21,8 @@ from imagegateway.providers.kit.submission import (
 )
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from tests.support.metrics import Added
+
 if TYPE_CHECKING:
     from imagegateway.providers.kit.outcomes import Outcome
 
@@ -74,6 +76,16 @@ async def test_accepted_call_is_never_sent_again() -> None:
     provider = Provider([RATE_LIMITED, ACCEPTED])
     assert await provider.submit() == ACCEPTED
     assert provider.sent == 2
+
+
+async def test_each_repeated_request_counts_by_the_reason_of_the_failure() -> None:
+    added = Added()
+    await Provider([RATE_LIMITED, UNREACHABLE, UNREACHABLE, ACCEPTED]).submit()
+    await Provider([ACCEPTED]).submit()
+    assert added.series("imagegateway_provider_retries_total") == {
+        ("bfl", "provider_rate_limited"): 1,
+        ("bfl", "provider_unavailable"): 2,
+    }
 
 
 async def test_failure_that_may_be_billed_is_not_repeated() -> None:
@@ -213,3 +225,15 @@ async def test_calls_beside_an_accepted_one_are_retried_in_their_places() -> Non
 
     assert await submit_all([accepted, retried], fail_fast=True) == [ACCEPTED, Pending("later")]
     assert await submit_all([retried, accepted], fail_fast=True) == [Pending("later"), ACCEPTED]
+
+
+def test_pause_of_one_key_outlives_the_pauses_of_others_and_is_deleted_after_its_end() -> None:
+    provider = Provider([])
+    pauses = provider.pauses
+    pauses.extend("bfl", "first", 5.0)
+    pauses.extend("bfl", "second", 10.0)
+    assert pauses.remaining("bfl", "first") == 5.0
+    provider.now += 5.0
+    pauses.extend("bfl", "third", 1.0)
+    assert len(pauses) == 2
+    assert pauses.remaining("bfl", "second") == 5.0

@@ -49,6 +49,7 @@ from tests.gateway import inputs
 from tests.router.budgets import NoBudgets
 from tests.router.limits import unlimited
 from tests.support.examples import examples
+from tests.support.metrics import Added
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -275,3 +276,20 @@ async def test_number_that_no_json_holds_is_named(tmp_path: Path, number: float)
             await stub.Generate(request, metadata=[("authorization", "Bearer key")], timeout=20)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "provider_options.delay must be a finite number."
+
+
+async def test_invented_models_and_providers_share_a_series(tmp_path: Path) -> None:
+    added = Added()
+    async with serving(tmp_path) as stub:
+        for number in range(20):
+            request = pb.GenerateRequest(model=f"acme/{number}", prompt="a fox")
+            metadata = [("authorization", "Bearer key"), (f"x-byok-{number}", "key")]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stub.Generate(request, metadata=metadata, timeout=20)
+        for alias in ("local/sketch", "LOCAL/Sketch"):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stub.Generate(pb.GenerateRequest(model=alias), metadata=[("authorization", "Bearer key")])
+    assert added.series("imagegateway_requests_total") == {
+        ("Generate", "unknown", "unknown", "404", "model_not_found"): 20,
+        ("Generate", "local/sketch", "unknown", "400", "missing_parameter"): 2,
+    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from imagegateway.platform.errors import GatewayError
-from imagegateway.router.request_body import timely
+from imagegateway.router.request_body import TimedPieces
 
 from tests.router.clock import SkippingLoop
 
@@ -32,7 +32,7 @@ def receive(pieces: Iterable[tuple[float, int]], busy: float = 0.0) -> tuple[int
     async def read() -> tuple[int, float, bool]:
         size = 0
         try:
-            async for piece in timely(sent(pieces)):
+            async for piece in TimedPieces(sent(pieces), len):
                 size += len(piece)
                 await asyncio.sleep(busy)
         except GatewayError:

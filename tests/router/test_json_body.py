@@ -142,7 +142,7 @@ for start, unit, end in eval(sys.argv[1]):
     if os.fork():
         os.wait()
         continue
-    body = bytearray(start + unit * (16 * 1024 * 1024 // len(unit)) + end)
+    body = bytearray(start + unit * (8 * 1024 * 1024 // len(unit)) + end)
     Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = peak()
     try:
@@ -154,6 +154,7 @@ for start, unit, end in eval(sys.argv[1]):
 """
 
 
+@pytest.mark.processes
 def test_memory_beside_the_body_is_at_most_twice_its_size_for_every_shape() -> None:
     done = subprocess.run([sys.executable, "-c", MEASURE, repr(SHAPES)], capture_output=True, text=True, check=True)
     ratios = dict(zip(SHAPES, map(float, done.stdout.split()), strict=True))

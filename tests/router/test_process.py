@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.stream import JobStream
 from imagegateway.platform import settings as settings_module
+from imagegateway.platform.process import Process
 from imagegateway.platform.supervision import BackgroundTaskError
 from imagegateway.router import __main__ as router
 
@@ -34,7 +33,8 @@ def settings(nats: Nats, monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def test_router_whose_feed_dies_ends_with_the_reason(
     settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = asyncio.create_task(router.main(asyncio.Event(), 0))
+    process = Process("router-0")
+    serving = asyncio.create_task(router.main(process, 0))
     await until(settings.socket("router-0").exists)
 
     def broken(_stream: JobStream, _message: Message) -> None:
@@ -43,7 +43,8 @@ async def test_router_whose_feed_dies_ends_with_the_reason(
     monkeypatch.setattr(JobStream, "_entry", broken)
     await client.jetstream().publish("j.any.local.queued", b"")
     with pytest.raises(BackgroundTaskError, match=r"job feed: .*a bug of the gateway"):
-        await process
+        await serving
+    assert "job feed" in await process.not_ready()
     assert not settings.socket("router-0").exists()
     assert not settings.socket("uploads-0").exists()
     assert {task.get_name() for task in asyncio.all_tasks()} & {"job feed", "readiness", "webhooks"} == set()
@@ -60,26 +61,7 @@ async def test_router_that_can_not_start_leaves_no_connection_and_no_task(
 
     monkeypatch.setattr(JobEngine, "start", fail)
     with pytest.raises(RuntimeError, match="lost records"):
-        await router.main(asyncio.Event(), 0)
+        await router.main(Process("router-0"), 0)
     await asyncio.sleep(0)
     assert {task for task in asyncio.all_tasks() if not task.done()} <= before
     assert client.is_connected
-
-
-def test_failed_process_logs_the_cause_and_exits_with_status_1() -> None:
-    code = (
-        "import asyncio\n"
-        "from imagegateway.platform.grpc_server import run\n"
-        "from imagegateway.platform.supervision import Supervisor\n"
-        "async def crash():\n"
-        "    raise ZeroDivisionError('the reason')\n"
-        "async def main(stop):\n"
-        "    supervisor = Supervisor()\n"
-        "    supervisor.spawn('feed', crash())\n"
-        "    await supervisor.run(stop.wait())\n"
-        "run(main, 'test')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "process_failed" in done.stdout
-    assert "the reason" in done.stdout

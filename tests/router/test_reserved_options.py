@@ -100,3 +100,7 @@ def test_plan_refuses_reserved_options_of_every_route_that_may_serve(name: str, 
 def test_plan_with_a_callers_key_checks_only_its_route() -> None:
     assert made({"requests": 1}, byok={"bfl"}).route.name == "bfl"
     assert made({"guidance": 3}).task.provider_options["guidance"] == 3
+
+
+def test_flattened_name_is_that_of_its_path_without_indexes() -> None:
+    assert reserved_options.paths("a[0][b]", "a.b", "a[b]") == {("a", "b")}

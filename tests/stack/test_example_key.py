@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
+pytestmark = pytest.mark.processes
+
 SECRET = "key-" + "x" * 32
 
 

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
-from imagegateway.platform import setting_source, settings
+from imagegateway.platform import setting_source, settings, sockets
+from imagegateway.platform.http_server import listening
+from imagegateway.platform.listener import Listener
 from imagegateway.stack.errors import SelfCheckError, StackError
 from imagegateway.stack.first_image import make_first_image
 from imagegateway.stack.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from imagegateway.platform.settings import Settings
+    from imagegateway.stack.forked import ForkedProcess
 
 
 @asynccontextmanager
@@ -27,7 +28,8 @@ async def gateway(folder: Path, statuses: Sequence[int]) -> AsyncIterator[tuple[
     """Serve the image API with these statuses, the last one repeatedly. Yield its settings and the statuses sent."""
     sent: list[int] = []
 
-    async def generate(_: web.Request) -> web.Response:
+    async def generate(request: web.Request) -> web.Response:
+        assert request.headers["prefer"] == "wait=30", "a short IMAGEGATEWAY_INLINE_WAIT does not apply"
         sent.append(statuses[min(len(sent), len(statuses) - 1)])
         if sent[-1] != 200:
             return web.json_response({"error": {"message": "The reason."}}, status=sent[-1])
@@ -35,9 +37,10 @@ async def gateway(folder: Path, statuses: Sequence[int]) -> AsyncIterator[tuple[
 
     app = web.Application()
     app.router.add_post("/v1/images/generations", generate)
-    async with TestServer(app) as server:
-        values = {"IMAGEGATEWAY_DATA_DIR": str(folder), "IMAGEGATEWAY_PORT": str(server.port)}
-        yield settings.load(setting_source.Source(values)), sent
+    current = settings.load(setting_source.Source({"IMAGEGATEWAY_DATA_DIR": str(folder)}))
+    sockets.make_folder(current.socket("envoy-api").parent)
+    async with listening(app, Listener.unix(current.socket("envoy-api")), grace=1):
+        yield current, sent
 
 
 async def test_self_check_retries_503_until_the_provider_server_runs(tmp_path: Path) -> None:
@@ -69,7 +72,7 @@ class RunningProcess:
 
 
 def supervisor(log: Path) -> Supervisor:
-    return Supervisor(cast("subprocess.Popen[bytes]", RunningProcess()), log)
+    return Supervisor(cast("ForkedProcess", RunningProcess()), log)
 
 
 def test_one_crash_explains_a_failed_self_check_but_does_not_stop_the_stack(tmp_path: Path) -> None:

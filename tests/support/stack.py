@@ -7,7 +7,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
 from imagegateway.platform import sockets
+from imagegateway.stack import free_port as ports
 
 from tests.support import command
 
@@ -28,30 +28,22 @@ if TYPE_CHECKING:
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
 _READY: Final = "imagegateway is ready"
+free_port: Final = ports.free_port
 _LAST_LINE: Final = "Ctrl-C stops everything."
-_PROGRAMS: Final = {
-    "nats": "nats-server",
-    "providers": "imagegateway.providers",
-    "media": "imagegateway.media",
-    "router": "imagegateway.router",
-    "envoy": "/envoy",
-}
-
-
-def free_port() -> int:
-    """Return a free TCP port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+_PROGRAMS: Final = {"nats": "nats-server", "router": "router-0"}
+"""The kernel's names of processes that have another one in tests."""
 
 
 def eventually(met: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until a condition of another process is met; fails the test when it is not in time."""
-    deadline = time.monotonic() + seconds
+    """Wait until a condition of another process is met; fails the test when it is not in time.
+
+    Pauses grow with the time waited: each question costs CPU that the other process needs.
+    """
+    began = time.monotonic()
     while not met():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"{what}: not within {seconds:g} s"
+        time.sleep(min(max(0.05, waited / 20), 0.5))
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -147,11 +139,13 @@ class Stack:
         return found
 
     def child(self, name: str) -> psutil.Process | None:
-        """Return a process by its name (nats, providers, media, router, envoy), or None while it isn't running."""
+        """Return a process: nats, envoy, providers, media, router-1 or process-manager. None while it isn't running.
+
+        `router` is the first router.
+        """
         for process in self.descendants():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                command = process.cmdline()
-                if command and (command[0].endswith(_PROGRAMS[name]) or _PROGRAMS[name] in command[3:5]):
+                if process.name() == _PROGRAMS.get(name, name) and process.status() != psutil.STATUS_ZOMBIE:
                     return process
         return None
 
@@ -200,7 +194,7 @@ def _event(line: str) -> dict[str, Any]:
 
 def start(folder: Path, *flags: str, **values: str) -> Stack:
     """Start a stack whose data directory lies in `folder`; `values` are settings by name, `port` among them."""
-    values = {"port": str(free_port()), "data_dir": str(folder / "data"), **values}
+    values = {"port": str(free_port()), "metrics_port": str(free_port()), "data_dir": str(folder / "data"), **values}
     with (folder / "output").open("wb") as output:  # as a shell's `>` opens it
         process = subprocess.Popen(
             # A test run that is killed leaves no stack behind.

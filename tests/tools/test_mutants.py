@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.mutants import SOURCE, Mutant, Room, observable, rooms, sample
+from tools.mutant_sample import SOURCE, Mutant, Room, observable, rooms, sample
 
 _MODULE = """\
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class Point:
 
 if TYPE_CHECKING:
     Other = int | str
+
+Coordinate: TypeAlias = int | float
 """
 
 
 def mutant(text: str, *, line: int, operator: str) -> Mutant:
     """Return a change of the last occurrence of a text in a line of `_MODULE`."""
-    column = _MODULE.splitlines()[line - 1].rindex(text)
-    return Mutant("point.py", (line, column), f"core/{operator}", 0)
+    content = _MODULE.splitlines()[line - 1]
+    return Mutant("point.py", (line, content.rindex(text)), f"core/{operator}", 0, content)
 
 
 @pytest.mark.parametrize(
@@ -50,23 +52,35 @@ def test_change_of_behaviour_is_tried(change: Mutant) -> None:
         mutant("|", line=5, operator="ReplaceBinaryOperator_BitOr_Add"),
         mutant("+", line=6, operator="ReplaceBinaryOperator_Add_Sub"),
         mutant("|", line=10, operator="ReplaceBinaryOperator_BitOr_Add"),
+        mutant("|", line=12, operator="ReplaceBinaryOperator_BitOr_Add"),
     ],
 )
 def test_change_that_tests_cannot_observe_is_not_tried(change: Mutant) -> None:
     assert observable([change], _MODULE) == []
 
 
-def test_sample_is_the_same_in_each_run_and_has_one_change_of_a_kind_at_a_place() -> None:
-    changes = [
-        Mutant("point.py", (line, 0), f"core/{kind}_{variant}", 0)
+def changes(*, first_line: int = 1) -> list[Mutant]:
+    """Return changes of ten lines, two kinds of change in two variants each."""
+    return [
+        Mutant("point.py", (first_line + line, 4), f"core/{kind}_{variant}", 0, f"    if x == {line}:")
         for line in range(10)
         for kind in ("AddNot", "ReplaceComparisonOperator")
         for variant in ("Eq_Lt", "Eq_Gt")
     ]
-    chosen = sample(changes, 15, "room")
-    assert chosen == sample(changes[::-1], 15, "room") != sample(changes, 15, "other")
+
+
+def test_sample_is_the_same_in_each_run_and_has_one_change_of_a_kind_at_a_place() -> None:
+    chosen = sample(changes(), 15, seed=0)
+    assert chosen == sample(changes()[::-1], 15, seed=0) != sample(changes(), 15, seed=1)
     assert len({(change.start, change.kind) for change in chosen}) == len(chosen) == 15
-    assert len(sample(changes, 100, "room")) == 20
+    assert len(sample(changes(), 100, seed=0)) == 20
+
+
+def test_sample_has_the_same_lines_after_a_change_elsewhere_in_the_module() -> None:
+    moved = sample(changes(first_line=30), 15, seed=0)
+    assert [(change.line, change.operator) for change in moved] == [
+        (change.line, change.operator) for change in sample(changes(), 15, seed=0)
+    ]
 
 
 @pytest.mark.parametrize("room", rooms(), ids=lambda room: room.name)

@@ -6,6 +6,10 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+pytestmark = pytest.mark.processes
+
 QUIETLY: Final = Path(__file__).parents[2] / "tools" / "quietly.sh"
 
 

@@ -10,8 +10,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 from imagegateway.platform import machine
 from imagegateway.platform.errors import REASONS, code_of
-from imagegateway.providers.registry import ROUTES
-from imagegateway.providers.setting_names import FURTHER, OF_ROUTES, known_names
+from imagegateway.providers.registry import FAMILIES, ROUTES
+from imagegateway.providers.setting_names import FURTHER, OF_FAMILIES, OF_ROUTES, known_names
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tools import api_page, reasons_page, settings_page
@@ -42,8 +42,11 @@ def test_api_page_lists_every_operation_once() -> None:
 
 def test_settings_page_has_one_row_for_every_setting() -> None:
     rows = [line.split("`")[1] for line in settings_page.render().splitlines() if line.startswith("| `")]
-    own = known_names() - FURTHER.keys() - {f"{route.upper()}_{name}" for route in ROUTES for name in OF_ROUTES}
+    of_routes = {f"{route.upper()}_{name}" for route in ROUTES for name in OF_ROUTES}
+    of_families = {f"{family.upper()}_{name}" for family in FAMILIES for name in OF_FAMILIES}
+    own = known_names() - FURTHER.keys() - of_routes - of_families
     expected = own | FURTHER.keys() | {f"<ROUTE>_{name}" for name in OF_ROUTES}
+    expected |= {f"<FAMILY>_{name}" for name in OF_FAMILIES}
     assert sorted(rows) == sorted(f"IMAGEGATEWAY_{name}" for name in expected)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+pytestmark = pytest.mark.processes
+
 RELEASED = Path("proto/released.binpb")
 WIRE = '{"version": "v2", "breaking": {"use": ["WIRE"]}}'
 BUF = Path(sys.executable).with_name("buf")

@@ -14,10 +14,12 @@ from tests.support.scheduling import unit_of
     [
         ("tests/gateway/test_cases.py", "tests/gateway"),
         ("tests/gateway/test_auth.py", "tests/gateway"),
-        ("tests/gateway/jobs/test_stream.py", "tests/gateway/jobs"),
+        ("tests/gateway/jobs/test_stream.py", "tests/gateway"),
+        ("tests/gateway/jobs/test_queue.py", "tests/gateway/jobs/test_queue.py"),
         ("tests/gateway/providers/test_every_model.py", "tests/gateway/providers"),
         ("tests/gateway/test_stack_lifecycle.py", "tests/gateway/test_stack_lifecycle.py"),
-        ("tests/gateway/jobs/test_secrets.py", "tests/gateway/jobs/test_secrets.py"),
+        ("tests/gateway/memory/test_json.py", "tests/gateway/memory"),
+        ("tests/gateway/jobs/external_nats/test_shared_engine.py", "tests/gateway/jobs/external_nats"),
         ("tests/router/test_validation.py", "tests/router/test_validation.py"),
     ],
 )

@@ -7,9 +7,9 @@ import pytest
 from tools.words import load, tracked
 
 
-def found(line: str, path: str = "docs/page.md") -> list[str]:
-    """Return the banned phrases of a line."""
-    return [text for phrase in load() for text in phrase.find(path, line)]
+def found(text: str, path: str = "docs/page.md") -> list[str]:
+    """Return the banned phrases of a text."""
+    return [words for phrase in load() for _, words in phrase.find(path, text)]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def test_phrase_is_allowed_in_files_that_it_fits() -> None:
     assert found("the ground of a landscape") == ["ground"]
 
 
+@pytest.mark.processes
 def test_every_tracked_text_file_is_read() -> None:
     names = {name for name, _ in tracked([])}
     assert {"README.md", "Makefile", "tools/words.py"} <= names

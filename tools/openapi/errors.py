@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from imagegateway.platform.errors import REASONS, GatewayError, code_of
+from imagegateway.platform.errors import REASONS, GatewayError, code_of, reason_of
 from imagegateway.stack.envoy_config import LOCAL_REPLIES
-from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tools.openapi import error_examples, headers
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = dict[str, Any]
 
-_PREFIX: Final = "ERROR_REASON_"
 _CLIENT_CLOSED: Final = 499
 """Status of a call whose job is cancelled while the call waits. HTTP has no name for this status."""
 _EDGE: Final = {status: (kind, code, text) for status, kind, code, text in LOCAL_REPLIES}
@@ -137,7 +135,7 @@ class Errors:
     def _errors(self, group: Group) -> Iterator[tuple[int, str, Json]]:
         """Yield status, code and example of each error of a group."""
         for code in group.codes:
-            reason = ErrorReason.Value(f"{_PREFIX}{code.upper()}")
+            reason = reason_of(code)
             texts = self._comments.reason(reason)
             message, param = error_examples.EXAMPLES[code]
             yield (

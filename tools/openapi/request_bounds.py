@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from imagegateway.platform import ids
+
 from tools.openapi import admin_bounds as admin
 
 Json: TypeAlias = dict[str, Any]
@@ -20,7 +22,7 @@ _INPUT: Final[Json] = {
 _INPUT_OBJECT: Final[Json] = {"type": "object", "required": ["image_url"], "properties": {"image_url": _INPUT}}
 _ANY_INPUT: Final[Json] = {"anyOf": [_INPUT, _INPUT_OBJECT]}
 _END_USER: Final[Json] = {"maxLength": 512}
-_JOB_ID: Final[Json] = {"job_id": {"pattern": "^job_[0-9a-hjkmnp-tv-z]{26}$"}}
+_JOB_ID: Final[Json] = {"job_id": {"pattern": f"^{ids.JOB_PATTERN}$"}}
 _FILE: Final[Json] = _JOB_ID | {"filename": {"pattern": r"^[0-9]{1,2}\.[a-z0-9]{2,5}$"}}
 _ROUTE: Final[Json] = {"route": {"pattern": "^[a-z0-9]+$"}}
 _DAY: Final[Json] = {"format": "date"}

@@ -274,7 +274,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PROVIDER_NOT_CONFIGURED: _ErrorReason.ValueType  # 31
     """No route of the model has its key; the error names the setting. 503 / UNAVAILABLE.
 
-    Cause: The gateway has no key for any route of the model.
+    Cause: The gateway has no key for any route of the model, or its egress proxy
+    refuses the connection to the provider.
 
     Cure: Set the setting that the message names and restart, store a key for the
     tenant, or send `X-BYOK-<route>`.
@@ -631,7 +632,8 @@ provider answers; a second route's key adds a fallback.
 ERROR_REASON_PROVIDER_NOT_CONFIGURED: ErrorReason.ValueType  # 31
 """No route of the model has its key; the error names the setting. 503 / UNAVAILABLE.
 
-Cause: The gateway has no key for any route of the model.
+Cause: The gateway has no key for any route of the model, or its egress proxy
+refuses the connection to the provider.
 
 Cure: Set the setting that the message names and restart, store a key for the
 tenant, or send `X-BYOK-<route>`.

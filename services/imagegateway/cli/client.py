@@ -54,11 +54,14 @@ class Client:
 
     def __init__(self, target: Target, transport: httpx.BaseTransport | None = None) -> None:
         self.target = target
+        if target.socket and not transport:
+            transport = httpx.HTTPTransport(uds=str(target.socket))
         self._http = httpx.Client(
-            base_url=target.url,
+            base_url=target.base_url,
             headers={"authorization": f"Bearer {target.key}", "user-agent": "imagegateway-cli"},
             timeout=_TIMEOUT,
             transport=transport,
+            trust_env=target.socket is None,  # no proxy of the environment leads to a socket
         )
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cyclopts import App
@@ -11,10 +11,10 @@ from imagegateway.cli.local import settings_here
 from imagegateway.cli.options import Json
 from imagegateway.cli.terminal import DIM, GREEN, RED, print_document, styled
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
-from imagegateway.outbound.url_guard import UrlGuard
+from imagegateway.outbound.tunnel import ProxyRefusedError
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.catalog import base_url_setting
+from imagegateway.providers.catalog import api_key_setting, base_url_setting
 from imagegateway.providers.kit.call import Call
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.kit.http_messages import HttpResponse
@@ -41,6 +41,8 @@ class Verdict:
     good: bool
     configured: bool
     message: str
+    key_from: str = ""
+    """Setting that the route's key comes from, with the path of its file."""
 
 
 @app.default
@@ -54,15 +56,17 @@ async def examine(
 ) -> int:
     """Print a line for each route. Return 1 if a route with any of its settings does not work, else 0."""
     routes = {call.route.name: (adapter, call) for adapter, call in _routes(families)}
-    async with Outbound(UrlGuard(current.allow_hosts)) as outbound:
+    async with Outbound.open(current) as outbound:
         verdicts = await asyncio.gather(
             *(_probe(adapter, call, current, outbound) for adapter, call in routes.values())
         )
+    verdicts = [replace(found, key_from=current.source.origin(api_key_setting(found.route))) for found in verdicts]
     if as_json:
         print_document({"object": "list", "data": [asdict(verdict) for verdict in verdicts]})
     else:
         for verdict in verdicts:
-            print(f"{verdict.route:14} {styled(verdict.message, _style(verdict))}")
+            origin = f"  key from {verdict.key_from}" if verdict.key_from else ""
+            print(f"{verdict.route:14} {styled(verdict.message, _style(verdict))}{styled(origin, DIM)}")
     return 0 if all(verdict.good for verdict in verdicts) else 1
 
 
@@ -91,7 +95,7 @@ async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outb
     """Send a route's probe."""
     name = call.route.name
     required = call.route.required_settings
-    missing = [name for name in required if not current.source.text(name.removeprefix(PREFIX))]
+    missing = [name for name in required if not current.source.origin(name.removeprefix(PREFIX))]
     if missing:
         # Some of several settings are a mistake; none means that the operator does not use the route.
         message = f"not configured: set {' and '.join(missing)}"
@@ -112,6 +116,9 @@ async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outb
             seconds=_SECONDS,
         ) as incoming:
             response = HttpResponse(incoming.status, incoming.headers, await incoming.read())
+    except ProxyRefusedError as error:
+        message = f"is refused by the egress proxy (status {error.status}): check IMAGEGATEWAY_EGRESS_PROXY"
+        return Verdict(name, good=False, configured=True, message=message)
     except (UnsentError, SentError, TimeoutError):
         setting = f"{PREFIX}{base_url_setting(adapter.route)}"
         message = f"can't be reached at {endpoint.base_url}: check {setting} and the network"

@@ -12,9 +12,10 @@ from imagegateway.cli.client import ApiError, Client
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.login_file import Login
 from imagegateway.cli.options import Json
+from imagegateway.cli.source import checked_source
 from imagegateway.cli.target import Target, checked_origin
 from imagegateway.cli.terminal import print_document
-from imagegateway.platform.setting_source import PREFIX, Source
+from imagegateway.platform.setting_source import PREFIX
 
 _EXAMPLES = """Examples:
   imagegateway login https://images.example.com
@@ -52,7 +53,7 @@ def login(
         "localhost",
     }:
         print("imagegateway: the key travels unencrypted; use https:// where the gateway offers it", file=sys.stderr)
-    if overriding := [PREFIX + name for name in ("URL", "KEY") if Source.load().text(name)]:
+    if overriding := [PREFIX + name for name in ("URL", "KEY") if checked_source().origin(name)]:
         print(f"imagegateway: the login is overridden by {' and '.join(overriding)}", file=sys.stderr)
 
 

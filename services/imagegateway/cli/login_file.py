@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from imagegateway.cli.errors import CommandError
+from imagegateway.platform.private_files import replace_private
 from imagegateway.platform.setting_source import user_config_dir
 
 if TYPE_CHECKING:
@@ -40,11 +41,7 @@ class Login:
         path = self.path()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft = path.with_suffix(".new")
-            draft.unlink(missing_ok=True)
-            draft.touch(mode=0o600)
-            draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
-            draft.replace(path)
+            replace_private(path, json.dumps(asdict(self), indent=2) + "\n")
         except OSError as error:
             raise CommandError(f"{path} can't be written: {error.strerror}") from None
 

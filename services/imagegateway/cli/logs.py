@@ -13,8 +13,9 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.options import Json
+from imagegateway.cli.source import checked_source
 from imagegateway.platform import log_lines, setting_source
-from imagegateway.platform.logs import LogLevel, colors
+from imagegateway.platform.logs import LogLevel
 from imagegateway.platform.printable import printable
 from imagegateway.stack.log_relay import FILE
 
@@ -44,6 +45,7 @@ class Filter:
     event: Annotated[str, Parameter(help="Only lines of this event, such as request_finished.")] = ""
     job: Annotated[str, Parameter(help="Only lines of this job.", metavar="ID")] = ""
     request: Annotated[str, Parameter(help="Only lines of this request.", metavar="ID")] = ""
+    trace: Annotated[str, Parameter(help="Only lines of this trace.", metavar="ID")] = ""
 
     def accepts(self, event: dict[str, Any] | None) -> bool:
         """Return whether a line is chosen. `event`: None for a line that is no event."""
@@ -52,6 +54,7 @@ class Filter:
             "event": self.event,
             "job_id": self.job,
             "request_id": self.request,
+            "trace_id": self.trace,
         }
         if event is None:
             return self.level is None and not any(wanted.values())
@@ -69,7 +72,7 @@ def logs(
     json: Json = False,
 ) -> None:
     """Show the last chosen log lines of the stack on this machine, oldest first."""
-    path = setting_source.data_dir(setting_source.Source.load()) / "run" / FILE
+    path = setting_source.data_dir(checked_source()) / "run" / FILE
     if not path.exists():
         raise CommandError(f"there are no logs in {path.parent}: no gateway has run there")
     found: deque[str] = deque(maxlen=lines)
@@ -132,4 +135,4 @@ def _print(line: str, *, as_json: bool) -> None:
         if event is not None:
             print(line, flush=True)
         return
-    print(printable(line) if event is None else log_lines.render(event, colors=colors()), flush=True)
+    print(printable(line) if event is None else log_lines.render(event, colors=setting_source.colors()), flush=True)

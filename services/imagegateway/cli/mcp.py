@@ -26,4 +26,4 @@ def mcp(*, connection: Connection = Connection()) -> None:
     if sys.stdin.isatty():
         print("imagegateway: an agent starts this command; it waits for messages. Ctrl-D ends it.", file=sys.stderr)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing else ends a blocked read of the standard input
-    asyncio.run(stdio.serve(target.url, target.key, Previews(MAX_PIXELS).make))
+    asyncio.run(stdio.serve(target.base_url, target.socket, target.key, Previews(MAX_PIXELS).make))

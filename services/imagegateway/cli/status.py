@@ -52,6 +52,8 @@ class _Status:
     not_ready: list[str] = field(default_factory=list)
     """Parts that are not ready."""
     key: str = _NOT_CHECKED
+    key_from: str = ""
+    """Origin of the key."""
     limits: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, int] = field(default_factory=dict)
     """Jobs of the key's tenant by state, at most `_MOST` of each."""
@@ -65,7 +67,7 @@ def status(*, json: Json = False, connection: Connection = Connection()) -> int:
     Return 1 if the gateway is not ready or refuses the key.
     """
     target, processes = _named_or_here(connection)
-    found = _Status(target.url, processes=processes)
+    found = _Status(target.url, key_from=target.key_from, processes=processes)
     with Client(target) as client:
         _read_health(client, found)
         if target.key:
@@ -85,9 +87,9 @@ def _named_or_here(connection: Connection) -> tuple[Target, list[_Process]]:
     processes = _processes(current.socket("supervisor"))
     access = LocalAccess.load(current.data_dir)
     if access:
-        return Target(access.url, access.key), processes
+        return Target.here(access), processes
     if processes:
-        return Target(current.local_url, ""), processes
+        return Target(current.local_url, "", current.socket("envoy-api")), processes
     raise NoGatewayError(current.data_dir)
 
 
@@ -155,7 +157,7 @@ def _print(found: _Status) -> None:
     fields = {
         "gateway": found.url,
         "health": "ready" if found.ready else f"not ready: {', '.join(found.not_ready) or 'no answer'}",
-        "key": found.key,
+        "key": f"{found.key} (from {found.key_from})" if found.key_from else found.key,
         **{f"limit of {name}": text for name, text in found.limits.items()},
     }
     if found.jobs:

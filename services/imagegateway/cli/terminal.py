@@ -28,7 +28,7 @@ GREEN: Final = "32"
 
 def styled(text: str, style: str) -> str:
     """Return a printable text in a style, if the standard output is a terminal that takes colours."""
-    if sys.stdout.isatty() and setting_source.colors_allowed():
+    if setting_source.colors():
         return f"\x1b[{style}m{printable(text)}\x1b[0m"
     return printable(text)
 

@@ -1,4 +1,4 @@
-"""`imagegateway validate`: check of own prices, and of the rendered Envoy configuration by Envoy itself."""
+"""`imagegateway validate`: check of own prices and `OTEL_*` variables, and of the Envoy configuration by Envoy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cyclopts import App
 from imagegateway.cli.local import settings_here
 from imagegateway.cli.options import Json
 from imagegateway.cli.terminal import print_document
+from imagegateway.platform import tracing
 from imagegateway.router.catalog import Catalog
 from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
@@ -19,9 +20,13 @@ app = App(name="validate")
 
 @app.default
 def validate(*, json: Json = False) -> int:
-    """Validate own prices and the configuration that `up` writes for Envoy. Return Envoy's exit status."""
+    """Validate own prices, `OTEL_*` variables, and the configuration that `up` writes for Envoy.
+
+    Return Envoy's exit status.
+    """
     current = settings_here()
     Catalog.load(current.source)
+    tracing.protocol()
     with tempfile.TemporaryDirectory() as folder:
         envoy_config.write(current, Path(folder), inline_routes=True)
         command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]

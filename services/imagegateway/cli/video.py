@@ -13,7 +13,7 @@ from imagegateway.cli.target import Connection
 _EXAMPLES = """
 Examples:
   imagegateway video "a red fox runs through snow" --seconds 6 --output fox.mp4
-  imagegateway video "a red fox runs through snow" --model google/veo-3.1-fast --dry-run
+  imagegateway video "a red fox runs through snow" --model google/gemini-omni-1.2-flash --dry-run
 """
 app = App(name="video", help_epilogue=_EXAMPLES)
 

@@ -29,6 +29,7 @@ from imagegateway.platform.nats import bucket
 from imagegateway.platform.readiness import Readiness
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from imagegateway.jobs.budgets.ledger import BudgetPolicy
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from imagegateway.keys.root_secret import RootSecret
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.settings import Settings
     from imagegateway.platform.supervision import Supervisor
-    from nats.aio.client import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +85,15 @@ class JobEngine:
         fallback: Fallback,
         view: JobView,
         supervisor: Supervisor,
+        outage: asyncio.Event,
         clock: Callable[[], int] = unix_millis,
     ) -> JobEngine:
         """Create or update the engine's data in NATS, and build all parts. Raises nats.errors.Error.
 
-        `supervisor` runs the background tasks of this process; `close` ends them. `clock` times the webhooks,
-        in Unix milliseconds.
+        `supervisor` runs the background tasks of this process; `close` ends them. `outage` is set while a part is
+        unavailable for too long. `clock` times the webhooks, in Unix milliseconds.
         """
-        stream = await JobStream.open(client, settings.nats_replicas, settings.jobs_max_bytes)
+        stream = await JobStream.open(client, settings.nats_replicas, settings.jobs_max_bytes, outage)
         index = await JobListIndex.open(settings.data_dir / f"jobs-{replica}.sqlite", time.time)
         feed = JobFeed(stream, index)
         membership = await Membership.open(client, settings, replica)
@@ -109,7 +111,7 @@ class JobEngine:
         usage = await UsageReports.open(
             client, stream, settings.nats_replicas, settings.data_dir / f"usage-{replica}.sqlite"
         )
-        budgets = BudgetLedger(accounts, policy=budget_policy, history=usage, feed=feed)
+        budgets = BudgetLedger(accounts, policy=budget_policy, history=usage, feed=feed, outage=outage)
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,
@@ -140,7 +142,7 @@ class JobEngine:
         )
         return cls(
             stream=stream,
-            idempotency=IdempotencyKeys(StreamConnection(client)),
+            idempotency=IdempotencyKeys(StreamConnection(client, outage=outage)),
             index=index,
             feed=feed,
             membership=membership,
@@ -159,7 +161,9 @@ class JobEngine:
             credentials=credentials,
             webhook_secrets=webhook_secrets,
             webhooks=webhooks,
-            readiness=Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check}),
+            readiness=Readiness(
+                {"media-store": store.check, "job-store": check.check, "job-list": index.check}, outage=outage
+            ),
             usage=usage,
             _events=events,
             _supervisor=supervisor,
@@ -172,7 +176,7 @@ class JobEngine:
         await self.feed.start(supervisor)
         await self.usage.start(supervisor)
         await self.membership.start(supervisor, execution.reconciler.reconcile)
-        execution.reconciler.reconcile()
+        await execution.reconciler.reconcile()
         supervisor.spawn("job polls", execution.worker.run())
         supervisor.spawn("webhooks", self.webhooks.run())
         supervisor.spawn("budget sweep", self.budget_sweep.run())

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
-from imagegateway.jobs.held_bytes import HeldBytes
+from imagegateway.jobs.live_jobs import LiveJobs
 from imagegateway.platform import logs
+from imagegateway.platform.clock import unix_millis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -80,20 +81,24 @@ class JobFeed:
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._position = index.position
         """Sequence up to which the feed has been read."""
+        self._current_at = unix_millis()
+        """Time of the newest change that has been read, or at which all changes had been read."""
         self._progress = asyncio.Event()
         self._listeners: list[Callable[[Entry], None]] = []
         self._closing: set[bool] = set()
         """Values of `Subscription.patient` that are closing."""
         self._own_writes: dict[str, int] = {}
         """Sequence of the newest own write of each job that the feed has not brought yet."""
-        self.held = HeldBytes()
-        """Size of the records in `live`."""
-        self.live: dict[str, Entry] = {}
+        self.live = LiveJobs()
         """Unfinished jobs, and ended ones whose webhook is pending or whose provider call is open."""
 
     def stored_bytes(self, tenant: str) -> int:
         """Return the size of a tenant's records in the stream, ended jobs included."""
         return self._index.stored_bytes(tenant)
+
+    def lag(self) -> float:
+        """Return the seconds by which this view of the jobs is late; a second at most while the stream is idle."""
+        return max(0.0, (unix_millis() - self._current_at) / 1000)
 
     def add_listener(self, listener: Callable[[Entry], None]) -> None:
         """Call `listener` with every change of any job."""
@@ -137,7 +142,7 @@ class JobFeed:
 
     def _apply(self, entry: Entry) -> None:
         record = entry.record
-        known = self.live.get(record.id)
+        known = self.live.summary(record.id)
         if known and known.seq >= entry.seq:
             return
         self._update_live(entry)
@@ -154,11 +159,9 @@ class JobFeed:
 
     def _update_live(self, entry: Entry) -> None:
         if entry.ended and not entry.record.webhook.next_at and not entry.record.call_open:
-            self.live.pop(entry.record.id, None)
-            self.held.drop(entry.record.id)
+            self.live.drop(entry.record)
         else:
-            self.live[entry.record.id] = entry
-            self.held.hold(entry.record.id, entry.record.tenant, entry.record.ByteSize())
+            self.live.hold(entry)
 
     @contextlib.contextmanager
     def subscribe(self, job_id: str, *, patient: bool = False) -> Iterator[Subscription]:
@@ -241,6 +244,7 @@ class JobFeed:
                 except Exception:  # noqa: BLE001  a failing listener must not stop the feed
                     _log.exception("feed_entry_failed", seq=seq)
             self._index.add(seq, entry)
+            self._current_at = entry.record.updated_at if entry else unix_millis()
             self._position = seq
             self._progress.set()
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.stream_connection import NAME
-from imagegateway.jobs.stream_errors import OutcomeUnknownError, unavailable
+from imagegateway.jobs.stream_errors import (
+    NoRoomError,
+    OutcomeUnknownError,
+    RefusedError,
+    StaleError,
+    refusal,
+    unavailable,
+)
 from imagegateway.jobs.stream_messages import read_claim
 from imagegateway.platform.stored_values import Decoder
 
@@ -43,7 +50,7 @@ class IdempotencyKeys:
         Raises GatewayError SERVICE_UNAVAILABLE when the engine can't be reached.
         """
         try:
-            return await self._claim(tenant, key, job_id, request_digest)
+            return await self._connection.patiently(lambda: self._claim(tenant, key, job_id, request_digest))
         except OutcomeUnknownError:
             raise unavailable() from None
 
@@ -64,6 +71,15 @@ class IdempotencyKeys:
         return new
 
     async def _write(self, subject: str, value: bytes, expected: int) -> bool:
-        """Write a claim unless another has come since the expected sequence. Return whether it was stored."""
+        """Write a claim unless another has come since the expected sequence. Return whether it was stored.
+
+        Raises OutcomeUnknownError, and GatewayError SERVICE_UNAVAILABLE when the engine has no room.
+        """
         headers = {_EXPECTED_SEQUENCE: str(expected), "Nats-TTL": f"{CLAIM_SECONDS}s"}
-        return "error" not in await self._connection.request(subject, value, headers)
+        error = (await self._connection.request(subject, value, headers)).get("error")
+        if error is None:
+            return True
+        failure = refusal(error)
+        if isinstance(failure, StaleError):
+            return False
+        raise unavailable() if isinstance(failure, NoRoomError | RefusedError) else failure

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
-from imagegateway.jobs import transitions
+from imagegateway.jobs import job_trace, transitions
 from imagegateway.jobs.provider_client import next_state
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
@@ -56,7 +56,7 @@ class JobCalls:
             request = self._start_request(record, join=join, fail_fast=fail_fast)
         except InvalidToken:
             return entry, failed_task(_unreadable_key(record), may_be_billed=join)
-        async with aclosing(self._client.start(record.family, request)) as states:
+        async with aclosing(self._client.start(record.family, request, job_trace.metadata(record))) as states:
             while True:
                 try:
                     state = await next_state(states, record.deadline)
@@ -77,7 +77,7 @@ class JobCalls:
         limit = max(record.deadline, unix_millis()) + _OPEN_CALL_MILLIS
         try:
             request = self._start_request(record, join=True, fail_fast=False)
-            async with aclosing(self._client.start(record.family, request)) as states:
+            async with aclosing(self._client.start(record.family, request, job_trace.metadata(record))) as states:
                 while transitions.is_preview(state := await next_state(states, limit)):
                     pass
         except Exception as error:  # noqa: BLE001  the job has ended; the call only holds its slots
@@ -95,7 +95,7 @@ class JobCalls:
                 credential=self._credentials.open(record),
                 tenant=record.tenant,
             )
-            state = await self._client.poll(record.family, request)
+            state = await self._client.poll(record.family, request, job_trace.metadata(record))
         except InvalidToken:
             return failed_task(_unreadable_key(record), may_be_billed=True)
         except GatewayError as error:
@@ -126,7 +126,7 @@ class JobCalls:
         except InvalidToken:
             _log.error("provider_key_unreadable", job_id=record.id)
             return False
-        return await self._client.cancel(record.family, request)
+        return await self._client.cancel(record.family, request, job_trace.metadata(record))
 
     def _start_request(self, record: JobRecord, *, join: bool, fail_fast: bool) -> provider.StartRequest:
         """Return the request of a job's current attempt. Raises InvalidToken."""

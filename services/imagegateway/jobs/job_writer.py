@@ -1,13 +1,11 @@
-"""Writer of job records: appends them to the stream and applies them to the local feed."""
+"""Writer of job records: appends them to the stream, applies them to the local feed, and counts transitions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs import states
+from imagegateway.jobs import job_end, job_metrics
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
-from imagegateway.platform import logs
-from imagegateway.platform.errors import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.feed import JobFeed
     from imagegateway.jobs.stream import Entry, JobStream
-
-_log = logs.get(__name__)
 
 
 class JobWriter:
@@ -27,15 +23,16 @@ class JobWriter:
         self._feed = feed
 
     async def advance(self, entry: Entry, record: JobRecord) -> Entry:
-        """Write a job's next record, and log the job's end.
+        """Write a job's next record, count the transition, and report the job's end.
 
         Raises StaleError when another writer has changed the job, RefusedError when the server will never accept
         the write.
         """
         written = await self._stream.advance(entry, record)
         self._feed.apply_own_write(written)
+        job_metrics.count_transition(entry.record, written.record)
         if written.ended and not entry.ended:
-            _log_finished(written.record)
+            job_end.report(written.record)
         return written
 
     async def update(self, entry: Entry, change: Callable[[JobRecord], bool], *, patient: bool = False) -> Entry:
@@ -59,21 +56,3 @@ class JobWriter:
                     return entry
                 raise OutcomeUnknownError
             entry = newer
-
-
-def _log_finished(record: JobRecord) -> None:
-    """Log a job's end. Durations are in milliseconds."""
-    started_at = record.started_at or record.completed_at
-    _log.info(
-        "job_finished",
-        job_id=record.id,
-        state=states.PUBLIC[record.state],
-        reason=code_of(record.failed.reason) if record.HasField("failed") else None,
-        model=record.task.model,
-        provider=record.task.route,
-        cost=record.cost.amount if record.HasField("cost") else None,
-        queue_ms=started_at - record.created_at,
-        provider_ms=record.completed_at - started_at,
-        total_ms=record.completed_at - record.created_at,
-        request_id=record.request_id,
-    )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.jobs import list_file
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream import Entry
     from imagegateway.platform.supervision import Supervisor
 
+WRITE_ROWS: Final = 1000
+"""Most rows of each table in one write: more would hold the event loop when they are freed, and lists in the file."""
 _COMMIT_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 5.0
@@ -37,6 +42,25 @@ class JobListDamagedError(Exception):
     """The file was damaged and has been deleted: the process must restart and read the whole stream."""
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Changes that are written to the file in one transaction."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    messages: dict[tuple[str, int], MessageRow] = field(default_factory=dict)
+    position: int = 0
+    sealed: bool = False
+    """True once its write has begun: further changes go to another batch."""
+
+    def add(self, seq: int, entry: Entry | None) -> None:
+        """Add a change, if there is one."""
+        if entry is not None:
+            self.rows[entry.record.id] = row_of(entry)
+            message = message_row_of(entry)
+            self.messages[message[:2]] = message
+        self.position = seq
+
+
 class JobListIndex:
     """Index of all jobs for lists. Changes reach the file in batches."""
 
@@ -45,8 +69,7 @@ class JobListIndex:
         self._file = file
         self._clock = clock
         self._executor = executor
-        self._rows: dict[str, Row] = {}
-        self._messages: dict[tuple[str, int], MessageRow] = {}
+        self._pending: deque[_Batch] = deque()
         self._stored = file.stored.all()
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -69,10 +92,9 @@ class JobListIndex:
 
     def add(self, seq: int, entry: Entry | None) -> None:
         """Add a change, if there is one. The index is complete up to `seq` then."""
-        if entry is not None:
-            self._rows[entry.record.id] = row_of(entry)
-            message = message_row_of(entry)
-            self._messages[message[:2]] = message
+        if not self._pending or self._pending[-1].sealed or len(self._pending[-1].messages) >= WRITE_ROWS:
+            self._pending.append(_Batch())
+        self._pending[-1].add(seq, entry)
         self.position = seq
         self._changed.set()
 
@@ -129,23 +151,21 @@ class JobListIndex:
             if not self._changed.is_set():
                 return
             self._changed.clear()
-            rows, messages, position = self._rows, self._messages, self.position
-            self._rows, self._messages = {}, {}
             try:
-                self._stored |= await self._call(lambda: self._write(rows, messages, position))
+                for _ in range(len(self._pending)):
+                    batch = self._pending[0]
+                    batch.sealed = True
+                    self._stored |= await self._call(partial(self._write, batch))
+                    self._pending.popleft()
             except BaseException:
-                # The file's position stays before the rows that were not written. Newer rows win.
-                self._rows = rows | self._rows
-                self._messages = messages | self._messages
-                self._changed.set()
+                self._changed.set()  # the file's position stays before the batches that were not written
                 raise
 
-    def _write(
-        self, rows: dict[str, Row], messages: dict[tuple[str, int], MessageRow], position: int
-    ) -> dict[str, int]:
-        """Write to the file. Return the stored bytes of the tenants whose records changed."""
-        self._file.write(rows.values(), position, messages.values())
-        return self._file.stored.of({row[1] for row in rows.values()})
+    def _write(self, batch: _Batch) -> dict[str, int]:
+        """Write a batch to the file. Return the stored bytes of the tenants whose records changed."""
+        rows = batch.rows.values()
+        self._file.write(rows, batch.position, batch.messages.values())
+        return self._file.stored.of({row[1] for row in rows})
 
     async def _write_forever(self) -> None:
         """Raise JobListDamagedError for a damaged file, after deleting the file."""
@@ -165,16 +185,25 @@ class JobListIndex:
                 raise JobListDamagedError from self._damage
             await asyncio.sleep(_RETRY_SECONDS if failing else _COMMIT_SECONDS)
 
+    async def expire(self, pause: float = _COMMIT_SECONDS) -> None:
+        """Delete all expired rows, with `pause` seconds between batches: lists wait for the same thread.
+
+        Raises sqlite3.Error.
+        """
+        while True:
+            deleted = await self._call(lambda: self._file.expire(self._clock()))
+            self._stored = await self._call(self._file.stored.all)
+            if deleted < list_file.EXPIRE_ROWS:
+                return
+            await asyncio.sleep(pause)
+
     async def _expire_forever(self) -> None:
         while True:
             try:
-                deleted = await self._call(lambda: self._file.expire(self._clock()))
-                self._stored = await self._call(self._file.stored.all)
+                await self.expire()
             except sqlite3.Error:
                 _log.exception("job_list_not_expired")
-                deleted = 0
-            # Deletes in batches, because lists wait for the same thread.
-            await asyncio.sleep(_COMMIT_SECONDS if deleted == list_file.EXPIRE_ROWS else _EXPIRE_SECONDS)
+            await asyncio.sleep(_EXPIRE_SECONDS)
 
 
 def _message(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from imagegateway.platform.nats import bucket
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from imagegateway.platform.settings import Settings
@@ -81,7 +81,7 @@ class Membership:
         """This replica's id as an owner of jobs."""
         return f"{self.name}/{self.incarnation}"
 
-    async def start(self, supervisor: Supervisor, on_refresh: Callable[[], None]) -> None:
+    async def start(self, supervisor: Supervisor, on_refresh: Callable[[], Awaitable[None]]) -> None:
         """Send heartbeats and refresh the view every 5 s. `on_refresh` is called after each refresh."""
         await self.refresh()
         supervisor.spawn("membership", self._run(on_refresh))
@@ -129,7 +129,7 @@ class Membership:
             return await self._entry() != (incarnation, revision)
         return True
 
-    async def _run(self, on_refresh: Callable[[], None]) -> None:
+    async def _run(self, on_refresh: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
@@ -139,7 +139,7 @@ class Membership:
                 self.suspend()
                 _log.debug("heartbeat_failed", error=type(error).__name__)
                 continue
-            on_refresh()
+            await on_refresh()
 
     async def heartbeat(self) -> None:
         """Renew this replica's entry. Raises IdentityTakenError, and nats.errors.Error or OSError for NATS."""

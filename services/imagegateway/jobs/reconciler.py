@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs import states
+from imagegateway.jobs import job_trace, states
+from imagegateway.jobs.live_jobs import SLICE
 from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from imagegateway.jobs.admission import AdmissionControl
     from imagegateway.jobs.feed import JobFeed
     from imagegateway.jobs.job_steps import JobSteps
@@ -46,36 +50,45 @@ class Reconciler:
         self._stopped = False
 
     def stop(self) -> None:
-        """Make `reconcile` do nothing."""
+        """End a pass of `reconcile` at its next job, and make later ones do nothing."""
         self._stopped = True
 
-    def reconcile(self) -> None:
+    async def reconcile(self) -> None:
         """Take over jobs of expired owners, expire waiting jobs, resume unattended ones, and free and grant slots.
 
         Crashes and lost messages are handled where they happen; this pass catches what those handlers miss. Called
         every few seconds.
         """
-        if self._stopped:
-            return
         now, running = unix_millis(), 0
-        for entry in list(self._feed.live.values()):
-            record = entry.record
-            if self._steps.is_busy(record.id):
+        async for job_id in self._idle(list(self._feed.live)):
+            job = self._feed.live.summary(job_id)
+            if job is None:
                 continue
-            if record.owner != self._membership.owner:
-                if self._membership.is_expired(record.owner):
+            if job.owner != self._membership.owner:
+                if self._membership.is_expired(job.owner):
+                    entry = self._feed.live[job_id]
                     pause = running // BATCH * BATCH_SECONDS
-                    self._steps.spawn(record.id, self._take_over(entry, pause))
-                    running += record.state == states.RUNNING
-            elif record.state in states.WAITING and record.deadline < now:
-                self._worker.expire(entry)
-            elif (not entry.ended or record.call_open) and not self._worker.is_attended(record.id):
-                _log.warning("job_unattended", job_id=record.id, state=states.token(record.state))
-                self._worker.resume(entry)
-        for job_id in self._admission.holders():
+                    self._steps.spawn(entry.record, self._take_over(entry, pause))
+                    running += job.state == states.RUNNING
+            elif job.state in states.WAITING and job.deadline < now:
+                self._worker.expire(self._feed.live[job_id])
+            elif (not job.ended or job.call_open) and not self._worker.is_attended(job_id):
+                _log.warning("job_unattended", job_id=job_id, state=states.token(job.state))
+                self._worker.resume(self._feed.live[job_id])
+        async for job_id in self._idle(self._admission.holders()):
+            self._worker.recount(job_id)
+        if not self._stopped:
+            self._admission.grant_slots()  # no event reports a limit that was raised
+
+    async def _idle(self, job_ids: list[str]) -> AsyncIterator[str]:
+        """Yield the jobs of which no step runs, until `stop`. Other work runs after each slice of them."""
+        for number, job_id in enumerate(job_ids, 1):
+            if self._stopped:
+                return
             if not self._steps.is_busy(job_id):
-                self._worker.recount(job_id)
-        self._admission.grant_slots()  # no event reports a limit that was raised
+                yield job_id
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
 
     async def _take_over(self, entry: Entry, pause: float) -> None:
         """Take a job over from an expired owner. `pause`: delay in seconds before a running task is polled."""
@@ -86,5 +99,6 @@ class Reconciler:
         except StaleError:
             return
         _log.info("job_taken_over", job_id=record.id, owner=entry.record.owner, state=states.token(record.state))
+        job_trace.record_takeover(record, previous=entry.record.owner)
         if not record.call_open:  # else `Worker.on_change` stops the call
             self._worker.resume(taken, pause)

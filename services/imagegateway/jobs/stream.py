@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-from imagegateway.jobs import record_size, states
+from imagegateway.jobs import record_size, states, stream_connection
 from imagegateway.jobs.retention import record_seconds
 from imagegateway.jobs.stream_connection import NAME, StreamConnection
 from imagegateway.jobs.stream_errors import (
@@ -24,11 +25,12 @@ from imagegateway.jobs.stream_errors import (
     RecordTooLargeError,
     RefusedError,
     StaleError,
+    refusal,
     unavailable,
 )
 from imagegateway.jobs.stream_messages import read_record, subject_of
 from imagegateway.jobs.stream_setup import check_permissions, make_stream
-from imagegateway.platform import backoff, logs
+from imagegateway.platform import backoff, logs, metrics
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.stored_values import Decoder
@@ -38,16 +40,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from imagegateway.jobs.stream_messages import Message
-    from nats.aio.client import Client
+    from imagegateway.platform.nats_client import Client
 
-_WRONG_SEQUENCE: Final = 10071
-_SERVER_ERROR: Final = 500
-"""Error codes from here on concern the server's state (no leader, no room), lower ones the message."""
-_SUBMIT_TRIES: Final = 3
-_SUBMIT_SECONDS: Final = 1.0
-"""Timeout of each submit attempt: the caller waits, and a server without room does not answer."""
+_FULL_TRIES: Final = 3
+"""Attempts to write a new job to a stream without room."""
+_ATTEMPT_SECONDS: Final = 1.0
+"""Timeout of each attempt to write a new job: a server without room does not answer."""
 _CHECK_TTL: Final = 60
 """Lifetime of a write check's message in seconds."""
+_WRITE_SECONDS: Final = {
+    outcome: metrics.NATS_WRITE_SECONDS.labels(outcome)
+    for outcome in ("written", "conflict", "refused", "unanswered")
+}
 _log = logs.get(__name__)
 
 
@@ -90,13 +94,15 @@ class JobStream:
         self._decoder = Decoder(NAME)
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, max_bytes: int = -1) -> JobStream:
+    async def open(
+        cls, client: Client, replicas: int, max_bytes: int = -1, outage: asyncio.Event | None = None
+    ) -> JobStream:
         """Create the stream or update its configuration. Any replica may do so at any time.
 
-        `max_bytes`: largest size of the stream; -1: no limit. Raises nats.errors.Error, and SettingError when this
-        process may not write.
+        `max_bytes`: largest size of the stream; -1: no limit. `outage` as in StreamConnection. Raises
+        nats.errors.Error, and SettingError when this process may not write.
         """
-        connection = StreamConnection(client)
+        connection = StreamConnection(client, outage=outage)
         await make_stream(connection.js, NAME, replicas, max_bytes)
         await check_permissions(connection, "j.permission.none.none", "k.permission")
         return cls(connection)
@@ -124,20 +130,24 @@ class JobStream:
                 f"The request's fields take {record.ByteSize()} bytes, and this gateway keeps at most {limit}: "
                 "shorten them. The operator can raise max_payload of the NATS server.",
             )
-        if not self.connected:
-            raise unavailable()
-        unknown = False
-        for _ in range(_SUBMIT_TRIES):
+        deadline = time.monotonic() + stream_connection.PATIENCE_SECONDS
+        unknown, full = False, 0
+        while full < _FULL_TRIES:
             try:
-                return await self._write(record, None, retry=unknown, seconds=_SUBMIT_SECONDS)
+                if self.connected:
+                    return await self._write(record, None, retry=unknown, seconds=_ATTEMPT_SECONDS)
             except RefusedError:
                 if unknown:  # the outcome of an earlier attempt
                     raise OutcomeUnknownError from None
                 raise unavailable() from None
             except NoRoomError:
+                full += 1
                 continue
             except OutcomeUnknownError:
                 unknown = True
+            if self._connection.has_outage or time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(stream_connection.RETRY_PAUSE)
         if unknown:
             raise OutcomeUnknownError
         raise unavailable()
@@ -178,40 +188,59 @@ class JobStream:
         data = record.SerializeToString()
         if len(data) > self.max_record_bytes:
             raise RecordTooLargeError(f"{len(data)} bytes, and the server accepts {self.max_record_bytes}")
-        answer = await self._connection.request(subject_of(record), data, headers, seconds)
+        answer = await self._append(subject_of(record), data, headers, seconds)
         error = answer.get("error")
         if error is None:
             return Entry(int(answer["seq"]), record)
-        if error.get("err_code") != _WRONG_SEQUENCE:
+        failure = refusal(error)
+        if not isinstance(failure, StaleError):
             _log.error("job_write_refused", job_id=record.id, error=error.get("description"))
-            raise _refusal(error)
+            raise failure
         if retry:
             # The newer message may be this writer's own earlier attempt.
-            found = await self.last(record.id)
+            found = await self._last(record.id)
             if found and found.record.nonce == record.nonce:
                 return found
-        raise StaleError
+        raise failure
+
+    async def _append(
+        self, subject: str, data: bytes, headers: dict[str, str], seconds: float | None
+    ) -> dict[str, Any]:
+        """Send a record, and return the server's answer. Raises OutcomeUnknownError."""
+        began, outcome = time.perf_counter(), "unanswered"
+        try:
+            answer = await self._connection.request(subject, data, headers, seconds)
+            outcome = _outcome(answer.get("error"))
+        finally:
+            _WRITE_SECONDS[outcome].observe(time.perf_counter() - began)
+        return answer
 
     async def last(self, job_id: str) -> Entry | None:
         """Return the newest record of a job as the leader has it; None for an unknown or unreadable job.
 
-        Raises OutcomeUnknownError when the engine does not answer.
+        Wait during an election. Raises OutcomeUnknownError when the engine does not answer.
         """
+        return await self._connection.patiently(lambda: self._last(job_id))
+
+    async def _last(self, job_id: str) -> Entry | None:
         message = await self._connection.get_message({"last_by_subj": f"j.{job_id}.>"})
         return None if message is None else self._entry(message)
 
     async def last_patiently(self, job_id: str) -> Entry | None:
-        """Return the same as `last`. Retry while the engine is unreachable."""
+        """Return the same as `last`. Retry while the engine is unreachable, without limit."""
         pauses = backoff.pauses()
         while True:
             with suppress(OutcomeUnknownError):
-                return await self.last(job_id)
+                return await self._last(job_id)
             await asyncio.sleep(next(pauses))
 
     async def history(self, job_id: str, after: int) -> AsyncIterator[Entry]:
         """Yield the job's messages after a sequence that the stream still keeps, in order."""
-        query = f"j.{job_id}.>"
-        while message := await self._connection.get_message({"seq": after + 1, "next_by_subj": query}):
+
+        async def following() -> Message | None:
+            return await self._connection.get_message({"seq": after + 1, "next_by_subj": f"j.{job_id}.>"})
+
+        while message := await self._connection.patiently(following):
             after = message.seq
             entry = self._entry(message)
             if entry:
@@ -229,7 +258,7 @@ class JobStream:
         """Write a small message that is no job. Raises NoRoomError, RefusedError, OutcomeUnknownError."""
         error = (await self._connection.request(f"k.{name}", b"", {"Nats-TTL": f"{_CHECK_TTL}s"})).get("error")
         if error:
-            raise _refusal(error)
+            raise refusal(error)
 
     async def used_bytes(self) -> int:
         """Return the stream's size in bytes. Raises OutcomeUnknownError."""
@@ -240,8 +269,11 @@ class JobStream:
         return await self._connection.last_sequence()
 
     async def newest(self) -> int:
-        """Return the sequence of the newest record that the stream keeps; 0: none. Raises OutcomeUnknownError."""
-        return await self._connection.newest()
+        """Return the sequence of the newest record that the stream keeps; 0: none.
+
+        Wait during an election. Raises OutcomeUnknownError.
+        """
+        return await self._connection.patiently(self._connection.newest)
 
     async def feed(self, after: int) -> AsyncIterator[Entry | int]:
         """Yield every record after a sequence, in order, without gaps and without end.
@@ -257,5 +289,8 @@ class JobStream:
         return None if record is None else Entry(message.seq, record)
 
 
-def _refusal(error: dict[str, Any]) -> NoRoomError | RefusedError:
-    return NoRoomError() if error.get("code", 0) >= _SERVER_ERROR else RefusedError(error.get("description"))
+def _outcome(error: dict[str, Any] | None) -> str:
+    """Return the outcome of a write, as its metric names it."""
+    if error is None:
+        return "written"
+    return "conflict" if isinstance(refusal(error), StaleError) else "refused"

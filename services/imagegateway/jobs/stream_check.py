@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.stream_errors import NoRoomError, OutcomeUnknownError, RefusedError
 from imagegateway.platform import disk
-from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.errors import ElectionError, UnansweredError, UnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,8 @@ class StreamCheck:
         except NoRoomError:
             raise UnavailableError(f"{_PART} has no room") from None
         except OutcomeUnknownError as error:
-            raise UnavailableError(f"{_PART} does not answer") from error
+            silence = ElectionError if self._stream.connected else UnansweredError
+            raise silence(f"{_PART} does not answer") from error
         except RefusedError as error:
             raise UnavailableError(f"{_PART} takes no writes") from error
         except OSError as error:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import nats.errors
+import orjson
+from imagegateway.jobs.ordered_consumer import OrderedConsumer
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.jobs.stream_messages import Message
-from nats.js import api
+from imagegateway.platform import patience
+from imagegateway.platform.readiness import ELECTION_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from nats.aio.client import Client
-    from nats.js import JetStreamContext
+    from imagegateway.platform.nats_client import Client
+    from nats.js import JetStreamContext, api
 
+_T = TypeVar("_T")
 NAME: Final = "JOBS"
 SUBJECTS: Final = "j.>"
 
 REQUEST_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = ELECTION_SECONDS
+"""Longest time in seconds in which a caller's read or write is repeated. An outage ends it."""
+RETRY_PAUSE: Final = 0.2
 IDLE_SECONDS: Final = 1.0
 """Seconds without a message after which the consumer is compared with the stream."""
 _RESUBSCRIBE_SECONDS: Final = 0.2
@@ -35,11 +42,17 @@ _ABSENT: Final = (10043, 10057)
 class StreamConnection:
     """A stream, by default that of the jobs, as this process's NATS connection reaches it."""
 
-    def __init__(self, client: Client, name: str = NAME, subjects: str = SUBJECTS) -> None:
-        """`subjects`: those of the stream's messages, as a NATS wildcard."""
+    def __init__(
+        self, client: Client, name: str = NAME, subjects: str = SUBJECTS, outage: asyncio.Event | None = None
+    ) -> None:
+        """`subjects`: those of the stream's messages, as a NATS wildcard.
+
+        While `outage` is set, `patiently` makes one attempt.
+        """
         self._client = client
         self._name = name
         self._subjects = subjects
+        self._outage = outage or asyncio.Event()
         self.js: JetStreamContext = client.jetstream()
 
     @property
@@ -51,6 +64,21 @@ class StreamConnection:
     def max_payload(self) -> int:
         """Largest message that the server accepts, headers included, in bytes."""
         return self._client.max_payload
+
+    @property
+    def has_outage(self) -> bool:
+        """True if the engine does not answer for too long: callers wait no more."""
+        return self._outage.is_set()
+
+    async def patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Return the result of an idempotent attempt. Repeat the attempt while the engine does not answer.
+
+        Raises OutcomeUnknownError after `PATIENCE_SECONDS`, and in an outage.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        return await patience.repeat(
+            attempt, OutcomeUnknownError, lambda: self.has_outage or time.monotonic() >= deadline, RETRY_PAUSE
+        )
 
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None, seconds: float | None = None
@@ -66,12 +94,12 @@ class StreamConnection:
             message = await self._client.request(subject, data, timeout=timeout, headers=headers)
         except (nats.errors.Error, OSError) as error:
             raise OutcomeUnknownError from error
-        answer: dict[str, Any] = json.loads(message.data)
+        answer: dict[str, Any] = orjson.loads(message.data)
         return answer
 
     async def get_message(self, query: dict[str, Any]) -> Message | None:
         """Return the leader's message for a JetStream query; None: not found. Raises OutcomeUnknownError."""
-        answer = await self.request(f"$JS.API.STREAM.MSG.GET.{self._name}", json.dumps(query).encode())
+        answer = await self.request(f"$JS.API.STREAM.MSG.GET.{self._name}", orjson.dumps(query))
         error = answer.get("error")
         if error is not None:
             if error.get("err_code") == _NO_MESSAGE:
@@ -82,7 +110,7 @@ class StreamConnection:
 
     async def delete_message(self, seq: int) -> None:
         """Delete a message, whose bytes the server overwrites, if it exists. Raises OutcomeUnknownError."""
-        answer = await self.request(f"$JS.API.STREAM.MSG.DELETE.{self._name}", json.dumps({"seq": seq}).encode())
+        answer = await self.request(f"$JS.API.STREAM.MSG.DELETE.{self._name}", orjson.dumps({"seq": seq}))
         error = answer.get("error")
         if error is not None and error.get("err_code") not in _ABSENT:
             raise OutcomeUnknownError
@@ -102,7 +130,8 @@ class StreamConnection:
 
     async def _state(self) -> api.StreamState:
         try:
-            return (await self.js.stream_info(self._name)).state
+            async with asyncio.timeout(REQUEST_SECONDS):
+                return (await self.js.stream_info(self._name)).state
         except (nats.errors.Error, OSError) as error:
             raise OutcomeUnknownError from error
 
@@ -121,27 +150,19 @@ class StreamConnection:
 
     async def _consume(self, after: int) -> AsyncIterator[Message | int]:
         goal = await self.newest()
-        subscription = await self.js.subscribe(
-            self._subjects,
-            stream=self._name,
-            ordered_consumer=True,
-            config=api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1),
-        )
+        consumer = await OrderedConsumer.open(self._client, self.js, self._name, self._subjects, after)
         try:
             while True:
-                try:
-                    message = await subscription.next_msg(timeout=IDLE_SECONDS)
-                except nats.errors.TimeoutError:
-                    if await self.newest() > after:
-                        return
-                    # The consumer may run on a follower that lags: only the leader knows that nothing is pending.
-                    after = max(after, goal)
-                    yield after
+                message = await consumer.next(IDLE_SECONDS)
+                if message:
+                    after = message.seq
+                    yield message
                     continue
-                seq = message.metadata.sequence.stream
-                if seq > after:  # a lower sequence: nats-py has restarted the consumer from the first record
-                    after = seq
-                    yield Message(message.subject, seq, message.data)
+                if await self.newest() > after:
+                    return
+                # The consumer may run on a follower that lags: only the leader knows that nothing is pending.
+                after = max(after, goal)
+                yield after
         finally:
             with suppress(nats.errors.Error):
-                await subscription.unsubscribe()
+                await consumer.close()

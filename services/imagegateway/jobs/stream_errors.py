@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from imagegateway.platform.errors import GatewayError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+_WRONG_SEQUENCE: Final = 10071
+"""JetStream's error code for a message that does not follow the one that its writer has read."""
+_WRITE_IN_PROGRESS: Final = 10164
+"""JetStream's error code for a message while the leader still applies an earlier one of the same subjects."""
+NO_RESOURCES: Final = frozenset({10023, 10028, 10047})
+"""JetStream's error codes for exceeded limits of the server or account: resources, memory, storage."""
+_STREAM_FULL: Final = 10077
+_SERVER_ERROR: Final = 500
+"""Codes from here on concern the server's state, lower ones the message."""
 
 
 class StaleError(Exception):
@@ -15,7 +27,7 @@ class OutcomeUnknownError(Exception):
 
 
 class NoRoomError(OutcomeUnknownError):
-    """The server can't store the write now, for lack of room or of a leader; nothing is stored."""
+    """The server has no room for the write; nothing is stored."""
 
 
 class RefusedError(Exception):
@@ -24,6 +36,21 @@ class RefusedError(Exception):
 
 class RecordTooLargeError(RefusedError):
     """The record exceeds the server's maximum message size."""
+
+
+def refusal(error: dict[str, Any]) -> StaleError | OutcomeUnknownError | RefusedError:
+    """Return the error of a write that the server answered with `error`.
+
+    StaleError: another write came first. NoRoomError: a limit is exceeded. Other OutcomeUnknownError: the cluster
+    elects a leader, or the leader has not finished an earlier write.
+    """
+    code = error.get("err_code")
+    if code == _WRONG_SEQUENCE:
+        return StaleError()
+    if code in NO_RESOURCES or code == _STREAM_FULL:
+        return NoRoomError()
+    is_passing = code == _WRITE_IN_PROGRESS or error.get("code", 0) >= _SERVER_ERROR
+    return OutcomeUnknownError() if is_passing else RefusedError(error.get("description"))
 
 
 def unavailable() -> GatewayError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from google.protobuf.message import DecodeError
 from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -17,6 +18,24 @@ class Message:
     subject: str
     seq: int
     data: bytes
+
+
+_ACKNOWLEDGEMENT: Final = b"$JS.ACK."
+_FIELDS: Final = 9
+"""Fields of a delivery's reply subject, `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence in the stream>.
+<sequence in the consumer>.<time>.<pending>`. Servers with a domain insert two after the second one."""
+
+
+def is_delivery(reply: bytes) -> bool:
+    """Return whether a message with this reply subject is one of a stream."""
+    return reply.startswith(_ACKNOWLEDGEMENT)
+
+
+def sequences(reply: bytes) -> tuple[int, int]:
+    """Return a delivery's sequences in the stream and in the consumer, by its reply subject."""
+    fields = reply.split(b".")
+    first = 5 if len(fields) == _FIELDS else 7
+    return int(fields[first]), int(fields[first + 1])
 
 
 def subject_of(record: JobRecord) -> str:

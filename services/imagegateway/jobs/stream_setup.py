@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.stream_errors import OutcomeUnknownError
+from imagegateway.jobs.stream_errors import NO_RESOURCES, OutcomeUnknownError
 from imagegateway.platform import logs
 from imagegateway.platform.setting_source import SettingError
 from nats.js import api
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream_connection import StreamConnection
     from nats.js import JetStreamContext
 
-_NO_RESOURCES: Final = (10023, 10028, 10047)
-"""Error codes of a server or account that can't reserve `max_bytes`."""
 _UNREACHABLE_SEQUENCE: Final = 2**62
-_PERMISSION_TRIES: Final = 3
 _log = logs.get(__name__)
 
 
@@ -42,7 +39,7 @@ async def make_stream(js: JetStreamContext, name: str, replicas: int, max_bytes:
     try:
         await _make(js, config)
     except ServerError as error:
-        if error.err_code not in _NO_RESOURCES:
+        if error.err_code not in NO_RESOURCES:
             raise
         _log.warning("job_stream_limit_not_reserved", max_bytes=max_bytes, error=error.description)
         await _make(js, config.evolve(max_bytes=-1))
@@ -56,16 +53,20 @@ async def _make(js: JetStreamContext, config: api.StreamConfig) -> None:
 
 
 async def check_permissions(connection: StreamConnection, *subjects: str) -> None:
-    """Raise SettingError when NATS denies this process a write: the server does not answer such a write at all."""
-    # The server answers with a refusal, because no stream meets the expectation; so it received the message.
-    headers = {"Nats-Expected-Last-Sequence": str(_UNREACHABLE_SEQUENCE)}
+    """Raise SettingError when NATS denies this process a write: the server does not answer such a write at all.
+
+    Nor does a cluster answer that elects a leader, so a write is repeated.
+    """
     for subject in subjects:
-        for _ in range(_PERMISSION_TRIES):
-            with suppress(OutcomeUnknownError):
-                await connection.request(subject, b"", headers)
-                break
-        else:
+        try:
+            await connection.patiently(partial(_write_nothing, connection, subject))
+        except OutcomeUnknownError:
             raise SettingError(
                 f"NATS does not answer a message on {subject}: let the gateway's user "
                 "(IMAGEGATEWAY_NATS_CREDENTIALS) publish on j.>, k.> and u.>"
-            )
+            ) from None
+
+
+async def _write_nothing(connection: StreamConnection, subject: str) -> None:
+    # The server answers with a refusal, because no stream meets the expectation; so it received the message.
+    await connection.request(subject, b"", {"Nats-Expected-Last-Sequence": str(_UNREACHABLE_SEQUENCE)})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-from imagegateway.jobs import record_size, states, transitions
+from imagegateway.jobs import job_end, job_metrics, record_size, states, transitions
 from imagegateway.jobs.cleanup import delete_inputs
 from imagegateway.jobs.membership import LEASE_SECONDS
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError, unavailable
@@ -100,14 +100,14 @@ class JobSubmission:
         try:
             self._admit(record)
         except GatewayError:
-            self._steps.spawn(record.id, delete_inputs(self._store, record.upload_keys))
+            self._steps.spawn(record, delete_inputs(self._store, record.upload_keys))
             raise
         record.owner = self._owner
         record.submission = secrets.token_hex(8)
         write = _Write(record, has_idempotency_key)
-        self._steps.spawn(record.id, self._complete(write))
+        self._steps.spawn(record, self._complete(write))
         try:
-            return await asyncio.shield(write.answer)
+            return await write.answer
         except asyncio.CancelledError:
             write.caller_gone = True
             raise
@@ -115,7 +115,7 @@ class JobSubmission:
     def _admit(self, record: JobRecord) -> None:
         """Reserve slots for a job, or mark it queued. Raises GatewayError."""
         record_size.check_new(record)
-        held = self._feed.held.of(record.tenant)
+        held = self._feed.live.bytes_of(record.tenant)
         if held + record.ByteSize() > self._tenant_bytes:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
@@ -160,6 +160,7 @@ class JobSubmission:
                     write.fail(unavailable())
                     seen = await self._settle(_cancelled(record) if refused else record)
                 entry = seen
+            job_metrics.count_new(entry.record)
         except (GatewayError, StaleError) as error:
             found = await self._stream.last_patiently(record.id) if isinstance(error, StaleError) else None
             if found is None or found.record.submission != record.submission:
@@ -169,6 +170,7 @@ class JobSubmission:
                 await delete_inputs(self._store, record.upload_keys)
                 return
             entry = found  # this write, and changed by another writer since
+            job_metrics.count_new(record)
         except Exception as error:
             # Whether the job exists is unknown: the reconciler resumes it if the feed brings it.
             write.fail(error)
@@ -180,7 +182,7 @@ class JobSubmission:
             await delete_inputs(self._store, record.upload_keys)
         if not write.answer.done():
             write.answer.set_result(entry)
-        self._worker.start(entry)
+        await self._worker.start(entry)
 
     async def _reserve_again(self, write: _Write) -> bool:
         """Reserve once more after a write that took long: another replica may have taken this one for dead.
@@ -207,9 +209,13 @@ class JobSubmission:
             if seen := self._seen(record):
                 return seen
             try:
-                return await self._stream.create(record)
+                entry = await self._stream.create(record)
             except (OutcomeUnknownError, GatewayError):
                 _log.warning("job_write_unsettled", job_id=record.id)
+                continue
+            if entry.ended:
+                job_end.report(record)
+            return entry
         raise OutcomeUnknownError
 
     def _seen(self, record: JobRecord) -> Entry | None:

@@ -25,6 +25,7 @@ _ERASED_FIELDS: Final = (
     "request_id",
     "task",
     "task_ref",
+    "trace",
     "upload_keys",
     "warnings",
     "webhook",
@@ -54,7 +55,8 @@ def mark_submitting(record: JobRecord) -> None:
     """Mark the job submitting: the provider call follows."""
     record.state = states.SUBMITTING
     record.attempt += 1
-    record.started_at = record.started_at or unix_millis()
+    record.submitted_at = unix_millis()
+    record.started_at = record.started_at or record.submitted_at
 
 
 def mark_rerouted(record: JobRecord) -> None:

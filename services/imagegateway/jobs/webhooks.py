@@ -11,26 +11,29 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
+from imagegateway.jobs import job_trace
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.jobs.timers import Timers
 from imagegateway.jobs.webhook_message import ATTEMPT_SECONDS, GONE, event_body, event_id, jittered, sign
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.url_guard import OutboundError
-from imagegateway.platform import logs
+from imagegateway.platform import logs, metrics, trace_context, tracing
 from imagegateway.platform.settings import MAX_WEBHOOK_PAUSES
 from imagegateway.platform.tenant_slots import TenantSlots
+from imagegateway.providers import gen_ai
 from imagegateway.v1.job_pb2 import WebhookAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.job.v1.job_record_pb2 import JobRecord, Webhook
     from imagegateway.jobs.feed import JobFeed
     from imagegateway.jobs.job_writer import JobWriter
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.keys.webhook_secrets import WebhookSecrets
     from imagegateway.outbound.client import Outbound
+    from imagegateway.platform.spans import Attribute
     from imagegateway.v1.job_pb2 import Job
 
     JobView = Callable[[JobRecord], Job]
@@ -112,10 +115,12 @@ class WebhookDelivery:
         if not 0 < entry.record.webhook.next_at <= self._clock():
             return
         self._sending.add(job_id)
+        job_trace.enter(entry.record)
         try:
             async with self._slots.hold(entry.record.tenant):
                 attempt = await self._attempt(entry.record)
-            await self._write_attempt(entry, attempt)
+            written = await self._write_attempt(entry, attempt)
+            _report(job_id, attempt, written)
         except (nats.errors.Error, OSError) as error:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
             self._timers.set(time.time() + _NATS_RETRY_SECONDS, job_id)
@@ -137,35 +142,41 @@ class WebhookDelivery:
         body = event_body(record, self._view(record))
         secret = await self._secrets.get(record.tenant)
         headers = sign(secret.signing(now.timestamp()), event_id(record), now, body)
-        try:
-            status = await self._outbound.post(
-                record.webhook.url, content=body.encode(), headers=headers, seconds=ATTEMPT_SECONDS
-            )
-        except OutboundError as error:
-            attempt.error = error.reason
-        else:
-            attempt.status_code = status
-            if not 200 <= status < 300:
-                attempt.error = f"it answered with status {status}"
+        with tracing.span("webhook", attributes=_attributes(record)) as span:
+            if position := trace_context.current():
+                headers |= position.headers()  # the receiver belongs to the caller, as the trace does
+            try:
+                status = await self._outbound.post(
+                    record.webhook.url, content=body.encode(), headers=headers, seconds=ATTEMPT_SECONDS
+                )
+            except OutboundError as error:
+                attempt.error = error.reason
+                span.fail(type(error).__name__)
+            else:
+                attempt.status_code = status
+                if not 200 <= status < 300:
+                    attempt.error = f"it answered with status {status}"
+                    span.fail(str(status))
         return attempt
 
-    async def _write_attempt(self, entry: Entry, attempt: WebhookAttempt) -> None:
+    async def _write_attempt(self, entry: Entry, attempt: WebhookAttempt) -> Webhook | None:
         """Write an attempt and the time of the next one. A redelivery requested meanwhile stays due.
 
-        Raises StaleError when the record keeps changing.
+        Return the webhook of the written record; None where the job is gone. Raises StaleError when the record keeps
+        changing.
         """
         try:
-            await self._writer.advance(entry, self._after(entry, attempt))
+            return (await self._writer.advance(entry, self._after(entry, attempt))).record.webhook
         except StaleError:
             newer = await self._stream.last_patiently(entry.record.id)
             if newer is None or not newer.ended or newer.record.erased_at:
-                return
+                return None
             if newer.record.webhook == entry.record.webhook:  # only the provider call has changed
                 record = self._after(newer, attempt)
             else:
                 record = newer.copy()
                 record.webhook.attempts.append(attempt)
-            await self._writer.advance(newer, record)
+            return (await self._writer.advance(newer, record)).record.webhook
 
     def _after(self, entry: Entry, attempt: WebhookAttempt) -> JobRecord:
         """Return the record after an attempt."""
@@ -179,12 +190,23 @@ class WebhookDelivery:
             webhook.next_at = 0
         else:
             webhook.next_at = self._clock() + round(jittered(self._pauses[tries - 1]) * 1000)
-        _log.info(
-            "webhook_sent",
-            job_id=record.id,
-            attempt=tries,
-            status=attempt.status_code or None,
-            delivered=webhook.delivered,
-            final=not webhook.next_at,
-        )
         return record
+
+
+def _report(job_id: str, attempt: WebhookAttempt, webhook: Webhook | None) -> None:
+    """Log and count an attempt. `webhook`: that of the job's record with the attempt."""
+    delivered = not attempt.HasField("error")
+    final = webhook is None or not webhook.next_at
+    _log.info(
+        "webhook_sent",
+        job_id=job_id,
+        attempt=len(webhook.attempts) if webhook else None,
+        status=attempt.status_code or None,
+        delivered=delivered,
+        final=final,
+    )
+    metrics.WEBHOOK_ATTEMPTS.labels("delivered" if delivered else "abandoned" if final else "failed").inc()
+
+
+def _attributes(record: JobRecord) -> dict[str, Attribute]:
+    return {gen_ai.JOB_ID: record.id, "imagegateway.webhook.attempt": len(record.webhook.attempts) + 1}

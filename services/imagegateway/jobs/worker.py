@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs import states, transitions
+from imagegateway.jobs import job_trace, states, transitions
 from imagegateway.jobs.cleanup import delete_inputs
 from imagegateway.jobs.open_calls import ENDED
 from imagegateway.jobs.stream_errors import RefusedError, StaleError
@@ -74,18 +74,18 @@ class Worker:
 
     async def run(self) -> None:
         """Poll running tasks without end."""
-        await self._polls.run(lambda job_id: self._steps.spawn(job_id, self._poll(job_id)))
+        await self._polls.run(self._start_poll)
 
     # ---- entry points
 
-    def start(self, entry: Entry) -> None:
-        """Start or queue a job whose first record was just written."""
+    async def start(self, entry: Entry) -> None:
+        """Start or queue a job whose first record was just written, in the step that wrote it."""
         self._feed.apply_own_write(entry)
         record = entry.record
         if record.owner != self._owner:
             return
         if record.state == states.SUBMITTING:
-            self._steps.spawn(record.id, self._call(entry, join=False))
+            await self._call(entry, join=False)
         elif record.state in states.WAITING and self._feed.live.get(record.id) == entry:
             self._admission.enqueue(record)
 
@@ -96,11 +96,11 @@ class Worker:
         """
         record = entry.record
         if record.call_open:
-            self._steps.spawn(record.id, self._open_calls.stop(entry))
+            self._steps.spawn(record, self._open_calls.stop(entry))
         elif record.state in states.WAITING:
             self._admission.enqueue(record)
         elif record.state == states.SUBMITTING:
-            self._steps.spawn(record.id, self._call(entry, join=True))
+            self._steps.spawn(record, self._call(entry, join=True))
         elif record.state == states.RUNNING:
             self._polls.schedule_after(record.id, pause)
 
@@ -119,18 +119,21 @@ class Worker:
                 # That step writes the result, or that the call was never made.
                 self._tasks.spawn(self._calls.stop(record))
             else:
-                self._steps.spawn(record.id, self._open_calls.stop(entry))
+                self._steps.spawn(record, self._open_calls.stop(entry))
 
     def on_grant(self, job_id: str) -> None:
         """Start a queued job whose slots are reserved."""
-        self._steps.spawn(job_id, self._start_queued(job_id))
+        if entry := self._feed.live.get(job_id):
+            self._steps.spawn(entry.record, self._start_queued(job_id))
+        else:
+            self.recount(job_id)
 
     def expire(self, entry: Entry) -> None:
         """Fail a waiting job whose deadline has passed."""
         record = entry.record
         self._admission.release(record.id)
         self._steps.spawn(
-            record.id, self._apply_result(entry, failed_task(transitions.deadline_error(record), may_be_billed=False))
+            record, self._apply_result(entry, failed_task(transitions.deadline_error(record), may_be_billed=False))
         )
 
     def recount(self, job_id: str) -> None:
@@ -148,11 +151,12 @@ class Worker:
         record = entry.copy()
         transitions.mark_submitting(record)
         try:
-            entry = await self._writer.advance(entry, record)
+            started = await self._writer.advance(entry, record)
         except StaleError:
             self.recount(job_id)
             return
-        await self._call(entry, join=False)
+        job_trace.record_wait(entry.record)
+        await self._call(started, join=False)
 
     async def _call(self, entry: Entry, *, join: bool) -> None:
         """Call the provider for a submitting job, and repeat the call while another attempt costs nothing.
@@ -192,6 +196,10 @@ class Worker:
             return await self._writer.advance(entry, record)
         except RefusedError:  # a job does not fail for its previews
             return entry
+
+    def _start_poll(self, job_id: str) -> None:
+        if entry := self._feed.live.get(job_id):
+            self._steps.spawn(entry.record, self._poll(job_id))
 
     async def _poll(self, job_id: str) -> None:
         """Poll the running task of a job, or the open call of an ended one."""

@@ -43,6 +43,8 @@ _FRESH_SECONDS: Final = 1.0
 """Age up to which a document in memory is used without a read."""
 _READ_SECONDS: Final = 0.5
 """Timeout of a read for the headers. Calls that make no job go on without it."""
+_RETURN_SECONDS: Final = 2.0
+"""Longest time in which a failed call returns its tokens: its caller waits for the error."""
 _log = logs.get(__name__)
 
 
@@ -210,10 +212,13 @@ class RateLimiter:
         """Monotonic times at which documents were last read or written, oldest first."""
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, tenants: Tenants) -> RateLimiter:
-        """Open the documents. Raises nats.errors.Error without a connection to JetStream."""
+    async def open(cls, client: Client, replicas: int, tenants: Tenants, outage: asyncio.Event) -> RateLimiter:
+        """Open the documents. `outage` as in SharedDocuments.
+
+        Raises nats.errors.Error without a connection to JetStream.
+        """
         kv = await MemoryBucket.open(client.jetstream(), BUCKET, replicas, _KEPT_SECONDS)
-        documents = SharedDocuments(kv, empty=FULL, encode=_encode, decode=_decode)
+        documents = SharedDocuments(kv, empty=FULL, encode=_encode, decode=_decode, outage=outage)
         return cls(documents, lambda tenant: tenants.policy(tenant).quota)
 
     @asynccontextmanager
@@ -327,9 +332,10 @@ class RateLimiter:
     async def _return(self, taken: dict[str, TokenBuckets]) -> None:
         for name, spent in taken.items():
             try:
-                await self._documents.change(name, partial(_returned, spent))
-            except UnavailableError as error:  # the call has failed already
-                _log.warning("rate_tokens_not_returned", account=name, error=str(error))
+                async with asyncio.timeout(_RETURN_SECONDS):
+                    await self._documents.change(name, partial(_returned, spent))
+            except (TimeoutError, UnavailableError) as error:  # the call has failed already
+                _log.warning("rate_tokens_not_returned", account=name, error=type(error).__name__)
 
     async def _buckets(self, name: str) -> TokenBuckets | None:
         """Return an account's buckets, read at most once a second. None: unknown, and NATS does not answer."""

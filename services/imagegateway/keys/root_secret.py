@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from imagegateway.platform.identity import write_once
+from imagegateway.platform.private_files import write_once
 from imagegateway.platform.setting_source import SettingError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 SETTING: Final = "IMAGEGATEWAY_SECRET_KEY"
 PREVIOUS_SETTING: Final = "IMAGEGATEWAY_SECRET_KEY_PREVIOUS"
-_FILE: Final = "secret-key"
+FILE: Final = "secret-key"
+"""File of the data directory with a root secret that no setting provides."""
 _SHORTEST: Final = 16
 _ID_BYTES: Final = 4
 
@@ -50,7 +51,7 @@ class RootSecret:
             if "," in secret:
                 raise SettingError(f"{SETTING} must hold no comma: {PREVIOUS_SETTING} separates secrets by it")
             return cls(secret, *known)
-        path = settings.data_dir / _FILE
+        path = settings.data_dir / FILE
         try:
             if make and not path.exists():
                 write_once(path, secrets.token_urlsafe(32))

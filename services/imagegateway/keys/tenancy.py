@@ -13,6 +13,8 @@ from imagegateway.keys.rate_limits import RateLimiter
 from imagegateway.keys.tenants import Tenants
 
 if TYPE_CHECKING:
+    import asyncio
+
     from imagegateway.keys.root_secret import RootSecret
     from imagegateway.platform.supervision import Supervisor
     from nats.aio.client import Client
@@ -29,15 +31,18 @@ class Tenancy:
     last_use: LastUse
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, root: RootSecret) -> Tenancy:
-        """Open the buckets. Raises nats.errors.Error without a connection to JetStream."""
+    async def open(cls, client: Client, replicas: int, root: RootSecret, outage: asyncio.Event) -> Tenancy:
+        """Open the buckets. While `outage` is set, calls do not wait for NATS.
+
+        Raises nats.errors.Error without a connection to JetStream.
+        """
         last_use = await LastUse.open(client, replicas)
         tenants = await Tenants.open(client, replicas)
         return cls(
             ring=KeyRing(client.jetstream(), note_use=last_use.note, tokens=OperatorTokens(root)),
             tenants=tenants,
             provider_keys=await ProviderKeys.open(client, replicas, root),
-            rates=await RateLimiter.open(client, replicas, tenants),
+            rates=await RateLimiter.open(client, replicas, tenants, outage),
             last_use=last_use,
         )
 

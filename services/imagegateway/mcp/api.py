@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx  # noqa: TID251  calls the gateway itself, no URL from outside
 import orjson
 from imagegateway.outbound import sse
+from imagegateway.platform import trace_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -117,7 +118,9 @@ class GatewayApi:
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> AsyncIterator[httpx.Response]:
         """Yield a successful response before its body. Raises ApiError, also for a body that breaks off."""
-        given = {"content-type": "application/json", **self.headers, **(headers or {})}
+        position = trace_context.current()
+        trace = position.headers() if position else {}
+        given = {"content-type": "application/json", **trace, **self.headers, **(headers or {})}
         try:
             async with self.client.stream(method, path, headers=given, **options) as response:
                 if response.is_error:
@@ -139,6 +142,11 @@ def _refusal(response: httpx.Response) -> ApiError:
         message = f"{param}: {message}"
     passes = response.is_server_error and response.headers.get("x-should-retry") != "false"
     return ApiError(message, response, passes=passes)
+
+
+def file_name(url: str) -> str:
+    """Return the name of a job's file from its signed URL: index and extension."""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def client(base_url: str, socket: Path | None = None) -> httpx.AsyncClient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
+from imagegateway.platform import ids
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 DEFAULT_WAIT_SECONDS: Final = 50.0
@@ -11,7 +12,7 @@ DEFAULT_WAIT_SECONDS: Final = 50.0
 MAX_WAIT_SECONDS: Final = 600.0
 
 _JobId = Annotated[
-    str, Field(pattern="^job_[0-9a-hjkmnp-tv-z]{26}$", description="Id of a job, such as another tool returned.")
+    str, Field(pattern=f"^{ids.JOB_PATTERN}$", description="Id of a job, such as another tool returned.")
 ]
 _WaitSeconds = Annotated[
     float,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from imagegateway.mcp import limits
 from imagegateway.mcp.asgi import respond
-from imagegateway.platform import supervision
+from imagegateway.platform import logs, supervision
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.tenant_slots import TenantSlots
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PATH: Final = "/mcp"
 _ROOM_SECONDS: Final = 10.0
 """Longest wait for room in seconds."""
+_log = logs.get(__name__)
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -80,10 +81,11 @@ class McpEndpoint:
             async with running(self._settings, preview) as started:
                 service.set_result(started)
                 await asyncio.Event().wait()
-        except Exception as error:
-            if service.done():
-                raise
-            service.set_exception(error)
+        except Exception as error:  # noqa: BLE001  the caller gets the error, or the log
+            if not service.done():
+                service.set_exception(error)
+            else:
+                _log.exception("mcp_service_ended")
         finally:
             self._service = None  # the next request starts it again
 

@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.mcp.api import ApiError
+from imagegateway.mcp.api import ApiError, file_name
+from imagegateway.platform import ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_INPUT_BYTES: Final = 26_214_400
 """Bytes of all earlier results and files of one call: 25 MiB, the limit of one input image."""
-_RESULT: Final = re.compile(r"^(job_[0-9a-hjkmnp-tv-z]{26})(?:/(\d{1,2}))?$")
+_RESULT: Final = re.compile(rf"^({ids.JOB_PATTERN})(?:/(\d{{1,2}}))?$")
 _URL: Final = re.compile(r"^(https?|data):", re.IGNORECASE)
 _SIGNATURES: Final = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
 """First bytes of the accepted types. The gateway checks the whole content."""
@@ -57,8 +58,7 @@ class InputReader:
         files = job.get("result", {}).get("data", [])
         if index >= len(files):
             raise ApiError(f"{name}: the job {job_id} is {job['status']} and has {len(files)} files.")
-        file = files[index]["url"].partition("?")[0].rpartition("/")[2]
-        data = await self._api.file(job_id, file, self._left)
+        data = await self._api.file(job_id, file_name(files[index]["url"]), self._left)
         if data is None:
             raise self._too_large(name)
         return data

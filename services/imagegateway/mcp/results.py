@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from imagegateway.mcp.api import ENDED
+from imagegateway.mcp.api import ENDED, file_name
 from imagegateway.mcp.waiting import jobs
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,7 +32,7 @@ class File(_Result):
     @property
     def name(self) -> str:
         """Name of the file in the API: index and extension."""
-        return self.url.partition("?")[0].rpartition("/")[2]
+        return file_name(self.url)
 
 
 class Cost(_Result):

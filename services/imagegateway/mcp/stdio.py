@@ -9,12 +9,14 @@ from imagegateway.mcp.api import GatewayApi
 from mcp.server.stdio import stdio_server
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagegateway.mcp.content import Preview
 
 
-async def serve(url: str, key: str, preview: Preview) -> None:
-    """Serve the tools with the gateway at `url` until the standard input ends."""
-    async with api.client(url) as client:
+async def serve(url: str, socket: Path | None, key: str, preview: Preview) -> None:
+    """Serve the tools with the gateway at `url`, or at its UNIX socket, until the standard input ends."""
+    async with api.client(url, socket) as client:
         gateway = GatewayApi(client, {"authorization": f"Bearer {key}"})
         tools = server.build(lambda _headers: gateway, preview, files=True)
         async with stdio_server() as (incoming, outgoing):

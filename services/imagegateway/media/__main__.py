@@ -8,21 +8,29 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media import signed_links
 from imagegateway.media.store import MediaStore
 from imagegateway.media.web.server import application, serve
-from imagegateway.platform import logs, settings
-from imagegateway.platform.grpc_server import run
+from imagegateway.platform import settings
+from imagegateway.platform.internal_tls import InternalTls, Role
+from imagegateway.platform.listener import Listener
+from imagegateway.platform.process import run
 
 if TYPE_CHECKING:
-    import asyncio
+    from imagegateway.platform.process import Process
 
 
-async def main(stop: asyncio.Event) -> None:
-    """Serve until `stop`."""
+async def main(process: Process) -> None:
+    """Serve until the process must stop."""
     current = settings.current()
     store = MediaStore.open(current.media_url)
     signer = signed_links.LinkSigner(RootSecret.load(current), current.public_url)
-    await serve(application(current, store, signer), current.socket("media"), store, stop)
+    tls = InternalTls.open(current.internal)
+    app = application(current, store, signer, process, tls=tls)
+    await serve(app, Listener((current.media_address,), tls, frozenset({Role.ENVOY})), store, process)
+
+
+def start() -> None:
+    """Run the process until it must stop."""
+    run(main, "media")
 
 
 if __name__ == "__main__":
-    logs.configure(settings.current(), "media")
-    run(main, "media")
+    start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
 Bytes: TypeAlias = bytes | memoryview
@@ -18,13 +18,13 @@ Bytes: TypeAlias = bytes | memoryview
 class ObjectWriter(Protocol):
     """Writer of one object. Calls are sequential and never cancelled."""
 
-    async def write(self, chunks: list[Bytes]) -> None:
+    def write(self, chunks: list[Bytes]) -> Awaitable[None]:
         """Append chunks."""
 
-    async def commit(self, tail: list[Bytes]) -> None:
+    def commit(self, tail: list[Bytes]) -> Awaitable[None]:
         """Append the last chunks, then make the object visible and durable. Replace an object of the same key."""
 
-    async def abort(self) -> None:
+    def abort(self) -> Awaitable[None]:
         """Discard all written chunks. After a failed `commit` the object itself may remain."""
 
 

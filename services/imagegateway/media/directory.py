@@ -11,21 +11,25 @@ import mmap
 import os
 import secrets
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from imagegateway.platform.disk import check_writable, flush_directory
+from imagegateway.platform.disk import SharedFlush, check_writable, flush_directory
+from imagegateway.platform.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-    from typing import BinaryIO
 
     from imagegateway.media.backend import Bytes
 
+DELETED_FILES: Final = 100
+"""Most files that one call to a thread deletes: a thread without pauses delays the event loop by milliseconds."""
 _THREADS: Final = 8
 _TEMPORARY: Final = ".tmp"
+_MOST_CHUNKS: Final = 1024
+"""Most chunks of one system call: Linux's IOV_MAX."""
 
 T = TypeVar("T")
 
@@ -36,6 +40,17 @@ def _make_directory(path: Path) -> None:
         _make_directory(path.parent)
         path.mkdir(exist_ok=True)
         flush_directory(path.parent)
+
+
+def _delete_some(folder: Path) -> list[str]:
+    """Delete at most `DELETED_FILES` files of a folder. Return their names; empty: none are left."""
+    deleted: list[str] = []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # another replica deletes the same day
+        files = (entry for entry in entries if not entry.is_dir(follow_symlinks=False))
+        for file in islice(files, DELETED_FILES):
+            (folder / file.name).unlink()
+            deleted.append(file.name)
+    return deleted
 
 
 def _retrieve_exception(check: asyncio.Future[None]) -> None:
@@ -51,28 +66,42 @@ class Directory:
         """Create the directory if it is absent. Raises OSError."""
         _make_directory(root)
         self._root = root
-        self._flushed: set[Path] = set()
+        self.folder: Final = str(root)
+        self._flushed: dict[str, SharedFlush] = {}
+        """Days' folders that this process has prepared."""
         # Separate threads: a flush waits for the disk, and must not wait for image decoding as well.
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="media-store")
-        self._checks = ThreadPoolExecutor(1, thread_name_prefix="media-store-check")
+        self._threads = WorkerThreads(_THREADS, "media-store")
+        self._checks = WorkerThreads(1, "media-store-check")
         self._check: asyncio.Future[None] | None = None
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run blocking work in one of the store's threads."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return self._threads.run(work)
 
     def path(self, key: str) -> Path:
         """Return the path of an object."""
         return self._root / key
 
-    def prepare(self, folder: Path) -> None:
-        """Create a day's folder durably. Blocks."""
-        if folder not in self._flushed or not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            # The process that created the folder may have died before the flush: each process flushes it once.
-            flush_directory(folder.parent)
-            flush_directory(self._root)
-            self._flushed.add(folder)
+    def create_file(self, path: str, folder: str) -> int:
+        """Create a file in a day's folder, and return its descriptor. Creates the folder durably. Blocks."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        if folder in self._flushed:
+            with suppress(FileNotFoundError):  # the folder was removed
+                return os.open(path, flags, 0o600)
+        self._prepare(Path(folder))
+        self._flushed.setdefault(folder, SharedFlush(Path(folder)))
+        return os.open(path, flags, 0o600)
+
+    def _prepare(self, folder: Path) -> None:
+        """Create a day's folder durably."""
+        folder.mkdir(parents=True, exist_ok=True)
+        # The process that created the folder may have died before the flush: each process flushes it once.
+        flush_directory(folder.parent)
+        flush_directory(self._root)
+
+    def flush_names(self, folder: str) -> None:
+        """Flush the names in a prepared folder. Blocks."""
+        self._flushed[folder].flush()
 
     def open_writer(self, key: str) -> FileWriter:
         return FileWriter(self, key)
@@ -122,59 +151,82 @@ class Directory:
         return await self.run(work)
 
     async def delete_day(self, folder: str) -> int:
-        def work() -> int:
-            path = self._root / folder
-            with suppress(FileNotFoundError):  # another replica deletes the same day
-                count = sum(1 for file in path.iterdir() if file.suffix != _TEMPORARY)
-                shutil.rmtree(path, ignore_errors=True)
-                if not path.exists():
-                    return count
-                raise OSError(f"{folder} can't be deleted")
-            return 0
+        path, count = self._root / folder, 0
+        while deleted := await self.run(lambda: _delete_some(path)):
+            count += sum(not name.endswith(_TEMPORARY) for name in deleted)
 
-        return await self.run(work)
+        def delete_folder() -> None:
+            shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                raise OSError(f"{folder} can't be deleted")
+
+        await self.run(delete_folder)
+        return count
 
     async def check(self) -> None:
         # One check at a time, in a separate thread: a hanging disk blocks its threads.
         if self._check is None or self._check.done():
-            self._check = asyncio.get_running_loop().run_in_executor(self._checks, check_writable, self._root)
+            self._check = self._checks.run(lambda: check_writable(self._root))
             self._check.add_done_callback(_retrieve_exception)
         await asyncio.shield(self._check)
 
 
 class _TemporaryFile:
-    """File under a temporary name until `commit`, used by one thread at a time. Blocks."""
+    """File under a temporary name until `commit`, used by one thread at a time. Blocks.
+
+    Paths are texts and files descriptors, as each system call releases the interpreter lock and waits for it again.
+    """
 
     def __init__(self, directory: Directory, key: str) -> None:
         self._directory = directory
-        self._path = directory.path(key)
+        self._path = f"{directory.folder}/{key}"
+        self._folder = self._path.rpartition("/")[0]
         # Concurrent writers of a result have separate temporary files. The sweeper deletes leftovers by day.
-        self._temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(8)}{_TEMPORARY}")
-        self._file: BinaryIO | None = None
+        self._temporary = f"{self._path}.{secrets.token_hex(8)}{_TEMPORARY}"
+        self._file: int | None = None
+        """Descriptor of the open file."""
+        self._created = False
 
     def write(self, chunks: list[Bytes]) -> None:
-        self._open().writelines(chunks)
+        _write(self._open(), chunks)
 
     def commit(self, tail: list[Bytes]) -> None:
-        with self._open() as file:
-            file.writelines(tail)
-            file.flush()
-            os.fsync(file.fileno())
-        self._temporary.replace(self._path)
-        flush_directory(self._path.parent)
+        try:
+            self.write(tail)
+            os.fsync(self._open())
+        finally:
+            self._close()
+        os.replace(self._temporary, self._path)  # noqa: PTH105
+        self._directory.flush_names(self._folder)
 
     def abort(self) -> None:
-        if self._file is not None:
-            with suppress(OSError):  # a full disk fails again at the write of the buffer
-                self._file.close()
-            self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._close()
+        if self._created:
+            Path(self._temporary).unlink(missing_ok=True)
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> int:
         if self._file is None:
-            self._directory.prepare(self._path.parent)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._file = os.fdopen(os.open(self._temporary, flags, 0o600), "wb")
+            self._file = self._directory.create_file(self._temporary, self._folder)
+            self._created = True
         return self._file
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+def _write(file: int, chunks: list[Bytes]) -> None:
+    """Append all bytes of the chunks to a file."""
+    for start in range(0, len(chunks), _MOST_CHUNKS):
+        batch = chunks[start : start + _MOST_CHUNKS]
+        left = sum(map(len, batch))
+        while left:
+            written = os.writev(file, batch)
+            left -= written
+            if left:  # the disk is full or a signal came: the next write raises the error, or ends the batch
+                batch = [memoryview(b"".join(batch))[written:]]
 
 
 class FileWriter:
@@ -184,11 +236,11 @@ class FileWriter:
         self._run = directory.run
         self._file = _TemporaryFile(directory, key)
 
-    async def write(self, chunks: list[Bytes]) -> None:
-        await self._run(lambda: self._file.write(chunks))
+    def write(self, chunks: list[Bytes]) -> asyncio.Future[None]:
+        return self._run(lambda: self._file.write(chunks))
 
-    async def commit(self, tail: list[Bytes]) -> None:
-        await self._run(lambda: self._file.commit(tail))
+    def commit(self, tail: list[Bytes]) -> asyncio.Future[None]:
+        return self._run(lambda: self._file.commit(tail))
 
-    async def abort(self) -> None:
-        await self._run(self._file.abort)
+    def abort(self) -> asyncio.Future[None]:
+        return self._run(self._file.abort)

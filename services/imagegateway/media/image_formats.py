@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from zlib_ng import zlib_ng
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,7 +77,7 @@ def _png(view: memoryview) -> Header:
     for _ in range(_MAX_PARTS):
         length, kind = struct.unpack_from(">I4s", view, position)
         (crc,) = struct.unpack_from(">I", view, position + 8 + length)
-        if zlib.crc32(view[position + 4 : position + 8 + length]) != crc:
+        if zlib_ng.crc32(view[position + 4 : position + 8 + length]) != crc:
             raise DamagedError("a checksum is wrong")
         # With a second header, the decoder may use another size than the checked one.
         if kind == b"IHDR" and kind in seen:

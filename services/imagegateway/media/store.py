@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import secrets
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -20,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 from imagegateway.media.bucket import Bucket
 from imagegateway.media.directory import Directory
 from imagegateway.media.objects import MediaObject, ObjectKind, check_key, is_due, new_key
-from imagegateway.platform import disk, logs
+from imagegateway.platform import disk, logs, metrics, tracing
 from imagegateway.platform.cancellation import run_to_end
+from imagegateway.platform.cpu_work import run_sized
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.setting_source import SettingError
 from obstore.exceptions import BaseError
@@ -29,10 +31,14 @@ from obstore.exceptions import BaseError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from types import TracebackType
-    from typing import Self
+    from typing import Literal, Self
 
     from imagegateway.media.backend import Backend, Bytes
     from imagegateway.media.objects import ResultOwner
+    from prometheus_client import Histogram
+
+    Operation = Literal["write", "read", "delete", "sweep", "check"]
+    from imagegateway.platform.spans import Span
 
 _MAX_CHUNK: Final = 1024 * 1024
 _MIN_CHUNK: Final = 64 * 1024
@@ -70,15 +76,33 @@ async def _clean_up(cleaning: Awaitable[None], key: str) -> None:
         _log.warning("store_not_cleaned_up", key=key, exc_info=True)
 
 
+@cache
+def _seconds(operation: Operation, outcome: str) -> Histogram:
+    return metrics.MEDIA_STORE_SECONDS.labels(operation, outcome)
+
+
 @contextlib.contextmanager
-def _store_errors(key: str | None = None) -> Iterator[None]:
-    """Convert failures of disk and bucket to StoreUnavailable. With `key`, an absent object raises NotFound."""
+def _operating(operation: Operation, key: str | None = None) -> Iterator[None]:
+    """Time an operation, and convert failures of disk and bucket to StoreUnavailable.
+
+    With `key`, an absent object raises NotFound.
+    """
+    began, outcome = time.perf_counter(), "done"
     try:
         yield
     except (OSError, BaseError) as error:
         if key is not None and isinstance(error, FileNotFoundError):
+            outcome = "absent"
             raise NotFound(key) from error
+        outcome = "failed"
         raise StoreUnavailable(disk.reason(error, "the media store")) from error
+    finally:
+        _seconds(operation, outcome).observe(time.perf_counter() - began)
+
+
+def _writing(size: int) -> Span:
+    """Return the span of an object's last write."""
+    return tracing.span("media.write", attributes={"imagegateway.media.bytes": size})
 
 
 class MediaStore:
@@ -111,11 +135,11 @@ class MediaStore:
 
     async def put_result(self, data: bytes, owner: ResultOwner) -> MediaObject:
         """Store a job's finished image or video under its SHA-256, flushed to disk."""
-        sha256 = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        sha256 = await run_sized(len(data), lambda: hashlib.sha256(data).hexdigest())
         key = new_key(ObjectKind.RESULT, owner.name(sha256), self._clock(), owner.days)
         writer = self._backend.open_writer(key)
         try:
-            with _store_errors():
+            with _operating("write"), _writing(len(data)):
                 await run_to_end(writer.commit([data]))
         except BaseException:
             await _clean_up(writer.abort(), key)
@@ -134,7 +158,7 @@ class MediaStore:
 
     async def read(self, key: str) -> bytes:
         """Return the whole object. Raises NotFound."""
-        with _store_errors(check_key(key)):
+        with _operating("read", check_key(key)):
             return await self._backend.read_all(key)
 
     async def apply(self, key: str, work: Callable[[memoryview], T]) -> T:
@@ -142,7 +166,7 @@ class MediaStore:
 
         Raises NotFound and the errors of `work`.
         """
-        with _store_errors(check_key(key)):
+        with _operating("read", check_key(key)):
             return await self._backend.apply(key, work)
 
     async def digest(self, key: str) -> str:
@@ -152,7 +176,7 @@ class MediaStore:
     async def size(self, key: str) -> int | None:
         """Return the object's length in bytes. None: there is no such object."""
         try:
-            with _store_errors(check_key(key)):
+            with _operating("read", check_key(key)):
                 return await self._backend.size(key)
         except NotFound:
             return None
@@ -169,7 +193,7 @@ class MediaStore:
         try:
             while start < end:
                 most = max(_MIN_CHUNK, min(_MAX_CHUNK, _STREAMED // self._streams))
-                with _store_errors(key):
+                with _operating("read", key):
                     piece = await self._backend.read(key, start, min(most, end - start))
                 if not piece:
                     raise StoreUnavailable("the object is shorter than its size")
@@ -182,7 +206,7 @@ class MediaStore:
         """Delete objects. Absent objects are no error."""
         checked = [check_key(key) for key in keys]
         if checked:
-            with _store_errors():
+            with _operating("delete"):
                 await self._backend.delete(checked)
 
     async def sweep(self) -> int:
@@ -192,7 +216,7 @@ class MediaStore:
         """
         now = self._clock()
         count = 0
-        with _store_errors():
+        with _operating("sweep"):
             for kind in ObjectKind:
                 for day in await self._backend.days(kind):
                     if is_due(day, now):
@@ -201,7 +225,7 @@ class MediaStore:
 
     async def check(self) -> None:
         """Make a small write within 5 s. Raises StoreUnavailable, also for a local disk that is nearly full."""
-        with _store_errors():
+        with _operating("check"):
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._backend.check()
 
@@ -240,13 +264,13 @@ class Upload:
         self._pending.append(chunk)
         self._pending_size += len(chunk)
         if self._pending_size >= _BATCH:
-            with _store_errors():
+            with _operating("write"):
                 await run_to_end(self._writer.write(await self._take_pending()))
 
     async def finish(self) -> MediaObject:
         """Make the object visible, flushed to disk, and return it."""
         self._committing = True
-        with _store_errors():
+        with _operating("write"), _writing(self._size):
             await run_to_end(self._writer.commit(await self._take_pending()))
             stored = self._object()
             if stored.key != self._key:

@@ -16,23 +16,25 @@ class EncodingError(Exception):
     """A body's content encoding is damaged or unknown."""
 
 
-async def decode(raw: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
-    """Yield a body without its content encoding (identity, gzip or deflate), in inflated pieces of at most 1 MiB.
+def decode(raw: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
+    """Return a body without its content encoding (identity, gzip or deflate), in inflated pieces of at most 1 MiB.
 
-    Requests accept identity only, but object stores send objects in their stored encoding. Raises EncodingError.
+    Requests accept identity only, but object stores send objects in their stored encoding. Raises EncodingError, also
+    while the body is read.
     """
     inflater = _inflater(encoding)
+    return raw if inflater is None else _inflated(raw, inflater)
+
+
+async def _inflated(raw: AsyncGenerator[bytes, None], inflater: zlib._Decompress) -> AsyncGenerator[bytes, None]:
     async with aclosing(raw):
         async for chunk in raw:
-            if inflater is None:
-                yield chunk
-                continue
             try:
                 for piece in inflate(inflater, chunk):
                     yield piece
             except zlib.error:
                 raise EncodingError("a damaged content encoding") from None
-    if inflater is not None and (not inflater.eof or inflater.unused_data):
+    if not inflater.eof or inflater.unused_data:
         raise EncodingError("a damaged content encoding")
 
 

@@ -1,28 +1,44 @@
-"""Transport: aiohttp's connections under httpx's API, with precise errors. Only `outbound` uses it."""
+"""Transport: requests over aiohttp's connections. Only `outbound` uses it."""
 
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
-import httpx  # noqa: TID251  part of the outbound client
+from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver, ResolveResult
-from httpx_aiohttp import AiohttpTransport
-from yarl import URL
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.http import StreamWriter
+from imagegateway.outbound.http_spans import request_span, set_status
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Mapping
 
-    from httpx_aiohttp.transport import AiohttpResponseStream
+    from aiohttp.connector import Connection
+    from imagegateway.outbound.messages import Request
     from imagegateway.outbound.url_guard import UrlGuard
 
-_CHUNK_BYTES: Final = 1 << 20
-"""Bytes of a body per chunk, and in the read buffer. The defaults, 16 and 64 KiB, split an image into about a hundred
+CHUNK_BYTES: Final = 1 << 20
+"""Bytes of a body per chunk, and in the read buffer. aiohttp's default, 64 KiB, splits an image into dozens of
 chunks.
 """
+_SMALL_BODY: Final = 32 * 1024
+"""Most bytes of a body that is written at once: with its head less than a connection buffers."""
+
+
+class Sender(Protocol):
+    """Sender of requests."""
+
+    async def send(self, request: Request) -> aiohttp.ClientResponse:
+        """Send a request, and return its response after the head. Raises aiohttp's errors, OSError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
 
 
 class GuardedResolver(AbstractResolver):
@@ -53,100 +69,101 @@ class GuardedResolver(AbstractResolver):
         """Do nothing: the guard owns the resolver."""
 
 
-class _ExactSession:
-    """Adapter of ClientSession that sends each URL as written.
+class _SmallRequest(ClientRequest):
+    """Request that writes a small body at once.
 
-    aiohttp unquotes some characters (`%2F` in a query), which breaks signatures over the raw query.
+    aiohttp writes every body in a task, in the next turn of the event loop: a fifth of what a small request costs.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if not self._is_small() or conn.protocol is None or conn.protocol.writing_paused:
+            return await super().send(conn)
+        writer = StreamWriter(conn.protocol, self.loop)
+        await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        await self.write_bytes(writer, conn, self._get_content_length())
+        return self.response_class(
+            self.method,
+            self.original_url,
+            writer=None,
+            continue100=None,
+            timer=self._timer,
+            request_info=self.request_info,
+            traces=[],
+            loop=self.loop,
+            session=self._session,
+            stream_writer=writer,
+        )
 
-    def request(self, method: str, url: str, **options: Any) -> object:
-        return self._session.request(method, URL(url, encoded=True), **options)
-
-
-_TRUE_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    (aiohttp.ClientError, httpx.ReadError),
-)
-"""httpx's error for each of aiohttp's. The first match counts."""
-
-
-@contextmanager
-def _true_errors() -> Iterator[None]:
-    """Raise connect errors only for connections that failed.
-
-    The original transport raises ConnectTimeout for a server that disconnects after it received the request. Callers
-    repeat requests that were never sent, so that error must be another one.
-    """
-    try:
-        yield
-    except (httpx.TransportError, aiohttp.ClientError) as error:
-        cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
-        for kind, true in _TRUE_ERRORS:
-            if isinstance(cause, kind):
-                # aiohttp's text may contain the whole URL, with its signature.
-                raise true(type(cause).__name__) from cause
-        raise
+    def _is_small(self) -> bool:
+        """Return whether the request is an HTTP/1.1 request with nothing special, and its body is small."""
+        return (
+            isinstance(self._body, aiohttp.BytesPayload)
+            and (self._body.size or 0) <= _SMALL_BODY
+            and self.proxy is None
+            and not self.chunked
+            and hdrs.CONTENT_TYPE in self.headers
+            and hdrs.CONNECTION in self.headers
+        )
 
 
-class _Stream(httpx.AsyncByteStream):
-    """Body stream that raises httpx's errors."""
+class Transport:
+    """Sender with one session, created by the first request because aiohttp needs a running event loop.
 
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _true_errors():
-            async for chunk in self._stream:
-                yield chunk
-
-    async def aclose(self) -> None:
-        with _true_errors():
-            await self._stream.aclose()
-
-
-class Transport(AiohttpTransport):
-    """Transport with one session, created by the first request because aiohttp needs a running event loop.
-
-    `resolver` replaces aiohttp's resolver, which uses c-ares. Callers limit the number of connections.
+    `resolver` replaces aiohttp's resolver, which uses c-ares. Callers limit the number of connections. The session
+    keeps no cookies and follows no redirects.
     """
 
     def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None) -> None:
-        super().__init__(verify=tls, trust_env=False)
+        self._tls = tls
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
-    def get_client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=self.ssl_context,
-                    resolver=self._resolver,
-                    # A cached name bypasses the guard's resolver.
-                    use_dns_cache=self._resolver is None,
-                    limit=0,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                read_bufsize=_CHUNK_BYTES,
-                trust_env=False,
+    async def send(self, request: Request) -> aiohttp.ClientResponse:
+        with request_span(request) as span:
+            response = await self._open().request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                allow_redirects=False,
+                timeout=_timeouts(request.connect_seconds, request.idle_seconds),
+                server_hostname=request.tls_name,
+                **self.options(),
             )
-        return cast("aiohttp.ClientSession", _ExactSession(self._session))
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        with _true_errors():
-            response = await super().handle_async_request(request)
-        stream = cast("AiohttpResponseStream", response.stream)
-        stream.CHUNK_SIZE = _CHUNK_BYTES
-        response.stream = _Stream(stream)
+            set_status(span, response.status)
         return response
 
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    def connector(self) -> aiohttp.TCPConnector:
+        """Return the connector of the session."""
+        return aiohttp.TCPConnector(
+            ssl=self._tls,
+            resolver=self._resolver,
+            # A cached name bypasses the guard's resolver.
+            use_dns_cache=self._resolver is None,
+            limit=0,
+        )
+
+    def options(self) -> Mapping[str, Any]:
+        """Return further options of aiohttp for every request."""
+        return {}
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=self.connector(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=CHUNK_BYTES,
+                auto_decompress=False,
+                trust_env=False,
+                request_class=_SmallRequest,
+            )
+        return self._session
+
+
+@lru_cache
+def _timeouts(connect: float, idle: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(sock_connect=connect, sock_read=idle)

@@ -135,7 +135,7 @@ class UrlGuard:
             raise UrlRefusedError("the URL must not hold a user name or password")
         host, given = _host_and_port(authority)
         port = _PORTS[scheme] if given is None else given
-        if not self._is_allowed(host, port):
+        if not self.is_exempt(host, port):
             if scheme != "https":
                 raise UrlRefusedError("the URL must start with https://")
             if port < 1024 and port not in _PORTS.values():
@@ -167,7 +167,7 @@ class UrlGuard:
                 raise UrlRefusedError(_UNRESOLVED if lasting else NO_ANSWER, transient=not lasting) from error
         if not found:
             raise UrlRefusedError(_UNRESOLVED)
-        if not (self._is_allowed(host, port) or all(map(is_public, found))):
+        if not (self.is_exempt(host, port) or all(map(is_public, found))):
             raise UrlRefusedError(_NOT_PUBLIC)
         return found
 
@@ -177,7 +177,8 @@ class UrlGuard:
         await self.addresses(target.host, target.port)
         return target
 
-    def _is_allowed(self, host: str, port: int) -> bool:
+    def is_exempt(self, host: str, port: int) -> bool:
+        """Return whether any address of the host passes. `host` is that of a `Target`."""
         return (host, None) in self._allow or (host, port) in self._allow
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -40,6 +42,28 @@ def flush_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class SharedFlush:
+    """Flush of a directory's entries for threads that ask side by side: one flush serves all that asked before it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._flushing = threading.Lock()
+        self._times = itertools.count(1)
+        """Logical clock of requests and flushes."""
+        self._flushed = 0
+        """Time at which the last successful flush began."""
+
+    def flush(self) -> None:
+        """Return after a flush that began within this call. Blocks. Raises OSError."""
+        asked = next(self._times)
+        with self._flushing:
+            if asked < self._flushed:
+                return
+            begun = next(self._times)
+            flush_directory(self._folder)
+            self._flushed = begun
 
 
 def reason(error: BaseException, part: str) -> str:

@@ -194,6 +194,11 @@ def code_of(reason: ErrorReason.ValueType) -> str:
     return ErrorReason.Name(reason).removeprefix(_PREFIX).lower()
 
 
+def reason_of(code: str) -> ErrorReason.ValueType:
+    """Return the reason of a REST `code`. Raises ValueError for an unknown one."""
+    return ErrorReason.Value(f"{_PREFIX}{code.upper()}")
+
+
 @dataclass(slots=True)
 class GatewayError(Exception):
     """Error for the caller.
@@ -260,6 +265,14 @@ class UnavailableError(Exception):
             f"{message[:1].upper()}{message[1:]}; try again later.",
             retry_after=UNAVAILABLE_SECONDS,
         )
+
+
+class UnansweredError(UnavailableError):
+    """A part of the gateway does not answer. A restart makes a part unavailable for seconds."""
+
+
+class ElectionError(UnansweredError):
+    """The job store's servers can be reached and do not answer: they may be electing a leader."""
 
 
 def missing(param: str, message: str | None = None) -> GatewayError:

@@ -1,23 +1,22 @@
-"""gRPC server of every process: health, reflection, limits, sockets, graceful stop."""
+"""gRPC server: health, reflection, limits, sockets, graceful stop."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
-import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
-import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from imagegateway.platform import grpc_reflection, logs, sockets
+from imagegateway.platform import grpc_reflection, sockets
+from imagegateway.platform.addresses import TcpAddress
+from imagegateway.platform.internal_callers import CallerInterceptor
 from imagegateway.platform.setting_source import SettingError
-from imagegateway.platform.supervision import BackgroundTaskError, cancel_others
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
+
+    from imagegateway.platform.addresses import Address
+    from imagegateway.platform.listener import Listener
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,7 +35,15 @@ OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Routers and Envoy ping on TCP, to detect a host that vanished.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
 )
+
+CALL_REACHED: Final = "x-call-reached"
+"""Initial metadata of a provider call that takes its time, sent before a server that stops can end the RPC. A refused
+call without it certainly has not begun.
+"""
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
@@ -50,31 +57,50 @@ CHANNEL_OPTIONS: Final = (
 
 
 class Server:
-    """grpc.aio server on a UNIX socket. `services` are full names, for health and reflection."""
+    """grpc.aio server of one process. `services` are full names, for health and reflection."""
 
     def __init__(
         self,
-        socket: Path,
+        listener: Listener,
         services: Sequence[str],
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
-        self._socket = socket
+        self._listener = listener
         self._services = services
+        if listener.tls:
+            interceptors = [CallerInterceptor(listener.callers), *interceptors]
         self.grpc = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
+        # For each call, gRPC would begin and end a wait for every registered method. Generic handlers share one.
+        self.grpc.add_registered_method_handlers = _register_nothing  # type: ignore[method-assign]
         self.health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
         grpc_reflection.enable(self.grpc, (*services, health.SERVICE_NAME))
 
     async def start(self) -> None:
-        """Listen. Raises OSError for a socket that can't be created."""
-        sockets.make_folder(self._socket.parent)
-        self._socket.unlink(missing_ok=True)
-        self.grpc.add_insecure_port(f"unix:{self._socket}")
+        """Listen. Raises OSError for a socket that can't be created, SettingError for a port that is in use."""
+        for path in self._listener.sockets:
+            sockets.make_folder(path.parent)
+            path.unlink(missing_ok=True)
+        for address in self._listener.addresses:
+            self._add(address)
         await self.grpc.start()
-        self._socket.chmod(0o600)
-        await self.set_ready(ready=True)
+        for path in self._listener.sockets:
+            path.chmod(0o600)
+        await self.set_ready(True)
 
-    async def set_ready(self, *, ready: bool) -> None:
+    def _add(self, address: Address) -> None:
+        if not isinstance(address, TcpAddress):
+            self.grpc.add_insecure_port(str(address))
+            return
+        try:
+            if self._listener.tls:
+                self.grpc.add_secure_port(address.authority, self._listener.tls.server_credentials())
+            else:
+                self.grpc.add_insecure_port(address.authority)
+        except RuntimeError:  # gRPC logs the cause
+            raise SettingError(f"{address} can't be listened on: another process may use the port") from None
+
+    async def set_ready(self, ready: bool) -> None:
         """Set the status that health checks return."""
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *self._services):
@@ -82,35 +108,11 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Refuse new calls, and wait up to `grace` seconds for running ones."""
-        await asyncio.to_thread(sockets.unlink, self._socket)  # new connections go elsewhere
+        for path in self._listener.sockets:
+            await asyncio.to_thread(sockets.unlink, path)  # new connections go elsewhere
         await self.health.enter_graceful_shutdown()
         await self.grpc.stop(grace)
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]], process: str) -> None:
-    """Run `main` until it returns. SIGTERM and SIGINT set its event, which asks it to shut down."""
-
-    async def body() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        try:
-            await main(stop)
-        finally:
-            await cancel_others()
-
-    log = logs.get(__name__)
-    # Imported objects live until the end: no collection has to visit them, the last one at the exit included.
-    gc.freeze()
-    gc.enable()
-    log.info("process_started", name=process)
-    try:
-        uvloop.run(body())
-    except SettingError as error:
-        log.error("setting_refused", error=str(error))
-        sys.exit(1)
-    except BackgroundTaskError as error:
-        log.error("process_failed", name=process, reason=str(error))
-        sys.exit(1)
-    log.info("process_stopped", name=process)
+def _register_nothing(service_name: str, method_handlers: object) -> None:
+    """Leave the methods of a service to its generic handler, which generated code adds, too."""

@@ -43,6 +43,6 @@ def is_wildcard(host: str) -> bool:
     return address.is_unspecified
 
 
-def origin(host: str, port: int) -> str:
-    """Return the origin of plain HTTP URLs."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def origin(scheme: str, host: str, port: int) -> str:
+    """Return the origin of URLs."""
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

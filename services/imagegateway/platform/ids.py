@@ -13,7 +13,9 @@ from typing import Final
 from imagegateway.platform.clock import unix_millis
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_JOB: Final = re.compile(rf"job_[{_ALPHABET}]{{26}}")
+JOB_PATTERN: Final = "job_[0-9a-hjkmnp-tv-z]{26}"
+"""Regular expression of a job id."""
+_JOB: Final = re.compile(JOB_PATTERN)
 REQUEST_ID_CHARACTERS: Final = "A-Za-z0-9._:/+=-"
 """Characters of a request id, as a class in regular expressions and in Lua's patterns: Envoy's hooks use it, too."""
 REQUEST_ID_MAX_LENGTH: Final = 128

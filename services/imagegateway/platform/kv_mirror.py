@@ -133,7 +133,7 @@ class Follower(Generic[_T]):
                 if value is not None:
                     self._values[change.key] = value
             self._on_change(dict(self._values))
-            _log.info("bucket_loaded", bucket=self._bucket, count=len(self._values))
+            _log.debug("bucket_loaded", bucket=self._bucket, count=len(self._values))
 
 
 async def snapshot(js: JetStreamContext, bucket: str) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """Logs of every process: structlog, as JSON lines or with colours on a terminal.
 
-Events are snake_case names, and context is bound once. Prompts, keys, pixels and signed URLs are never logged.
+Events are snake_case names. The context of a task is on each of its lines: the request id and job id of `enter`, and
+the trace id of its trace context. Prompts, keys, pixels and signed URLs are never logged.
 `digest` returns a length and a short hash for the comparison of such values.
 """
 
@@ -11,17 +12,19 @@ import atexit
 import hashlib
 import logging as stdlib_logging  # noqa: TID251  third-party libraries log there; it is silenced below a warning
 import sys
+from contextvars import ContextVar
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from imagegateway.platform import log_lines, setting_source
+from imagegateway.platform import log_lines, setting_source, trace_context
 from imagegateway.platform.optional_imports import hidden
 
 with hidden("rich"):  # 5 MB in each process, for a rendering of tracebacks that is not used
     import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
     from typing import TextIO
 
 
@@ -101,10 +104,11 @@ class LogSettings(Protocol):
     def log_level(self) -> LogLevel: ...
 
 
-def configure(settings: LogSettings, process: str, output: LogOutput | None = None) -> None:
+def configure(settings: LogSettings, process: str, output: LogOutput | None = None, *, final: bool = True) -> None:
     """Set up logging for this process. Every line carries the name `process`.
 
-    `output` takes JSON lines; without one, lines go to the standard output in the format of the settings.
+    `output` takes JSON lines; without one, lines go to the standard output in the format of the settings. `final`:
+    loggers may keep this configuration. Another one for this process, or for a fork of it, requires False.
     """
     pretty = output is None and settings.log_format.is_pretty()
     renderer: structlog.typing.Processor = _render if pretty else structlog.processors.JSONRenderer()
@@ -115,7 +119,7 @@ def configure(settings: LogSettings, process: str, output: LogOutput | None = No
 
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _add_context,
             structlog.processors.add_log_level,
             add_process,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -124,18 +128,38 @@ def configure(settings: LogSettings, process: str, output: LogOutput | None = No
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", output or _Batches(sys.stdout))),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=final,
     )
     stdlib_logging.basicConfig(level=stdlib_logging.WARNING, handlers=[_Forward()], force=True)
 
 
+_context: ContextVar[Mapping[str, str]] = ContextVar("log_context", default=MappingProxyType({}))
+
+
+def enter(**fields: str) -> None:
+    """Replace the fields that each line of this task and of its further tasks carries. Empty ones are left out."""
+    _context.set({name: value for name, value in fields.items() if value})
+
+
+def add(**fields: str) -> None:
+    """Add fields to those that each line of this task carries."""
+    _context.set({**_context.get(), **fields})
+
+
+def context() -> Mapping[str, str]:
+    """Return the fields that each line of this task carries."""
+    position = trace_context.current()
+    return {**_context.get(), "trace_id": position.trace_id} if position else _context.get()
+
+
+def _add_context(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    for name, value in context().items():
+        event.setdefault(name, value)
+    return event
+
+
 def _render(_logger: object, _method: str, event: MutableMapping[str, object]) -> str:
-    return log_lines.render(event, colors=colors())
-
-
-def colors() -> bool:
-    """Return whether the standard output is a terminal whose user has not declined colours."""
-    return sys.stdout.isatty() and setting_source.colors_allowed()
+    return log_lines.render(event, colors=setting_source.colors())
 
 
 class _Forward(stdlib_logging.Handler):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
 from imagegateway.platform import logs
-from nats.aio.client import Client
+from imagegateway.platform.nats_client import Client
 from nats.js.api import StorageType
 from nats.js.errors import BucketNotFoundError, NoStreamResponseError
 from nats.js.kv import KeyValue
@@ -25,6 +26,8 @@ async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client
     Wait for a server that does not respond. With `wait=False`, raise nats.errors.Error or OSError instead.
     """
     client = Client()
+    servers = settings.nats_address().split(",")
+    random.shuffle(servers)
 
     async def disconnected() -> None:
         if not client.is_closed:
@@ -37,14 +40,15 @@ async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client
         _log.debug("nats_error", error=repr(error))
 
     await client.connect(
-        servers=settings.nats_address().split(","),
+        servers=servers,
+        dont_randomize=True,  # in turn: a server that froze accepts connections, and would be chosen again
         name=name,
         user_credentials=settings.nats_credentials or None,
         tls=ssl.create_default_context(cafile=settings.nats_ca) if settings.nats_ca else None,
         connect_timeout=2,
         max_reconnect_attempts=-1 if wait else 1,
         reconnect_time_wait=0.25,  # type: ignore[arg-type]  # passed to asyncio.sleep: fractions work
-        ping_interval=5,
+        ping_interval=2,  # a host that vanishes closes no connection: 6 s until the next server
         max_outstanding_pings=2,
         allow_reconnect=wait,
         disconnected_cb=disconnected,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import logs
-from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.errors import ElectionError, UnansweredError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     Check = Callable[[], Awaitable[None]]
     """Check that makes a small write. Raises UnavailableError."""
@@ -19,23 +20,46 @@ PERIOD: Final = 3.0
 """Seconds for which a result is valid."""
 CHECK_SECONDS: Final = 6.0
 """Timeout of a check in seconds."""
-OUTAGE_SECONDS: Final = 6.0
+OUTAGE_SECONDS: Final = 10.0
 """Seconds of unavailability from which a part has an outage: longer than a restart. Waiting calls then end."""
+ELECTION_SECONDS: Final = 25.0
+"""Seconds from which the job store has an outage while its NATS servers can be reached, and do not answer.
+
+The time outlasts two elections of a leader in a row: the servers replace a silent leader after 4 to 9 s, and its
+return may cause the second election."""
 _log = logs.get(__name__)
 
 
 class Readiness:
-    """Last result of each part's check. `clock` returns monotonic seconds."""
+    """Last result of each part's check. `clock` returns monotonic seconds. `outage` is set during an outage."""
 
-    def __init__(self, checks: Mapping[str, Check], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        clock: Callable[[], float] = time.monotonic,
+        outage: asyncio.Event | None = None,
+    ) -> None:
         self._checks = checks
         self._clock = clock
         self._checked_at: float | None = None
         self._unavailable_since: float | None = None
-        self._outage = asyncio.Event()
+        self._lost_since: float | None = None
+        """Time from which a part is unavailable for another reason than an election."""
+        self._outage = outage or asyncio.Event()
         self._checking = asyncio.Lock()
+        self._waits: set[asyncio.Timeout] = set()
+        """Waits that an outage ends."""
         self.problems: dict[str, UnavailableError] = {}
         """Unavailable parts with their errors."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of all parts."""
+        return tuple(self._checks)
+
+    async def serves(self, part: str) -> bool:
+        """Return whether a part lets new work through, by the last results."""
+        return not self._refuses(part)
 
     async def run(self) -> None:
         """Check all parts every `PERIOD` seconds, until cancelled."""
@@ -60,25 +84,57 @@ class Readiness:
 
     def _update_outage(self, now: float) -> None:
         if not self.problems:
-            self._unavailable_since = None
             self._outage.clear()
-            return
-        self._unavailable_since = now if self._unavailable_since is None else self._unavailable_since
-        if now - self._unavailable_since >= OUTAGE_SECONDS:
+        is_lost = any(not isinstance(error, ElectionError) for error in self.problems.values())
+        self._unavailable_since = _since(self._unavailable_since, now) if self.problems else None
+        self._lost_since = _since(self._lost_since, now) if is_lost else None
+        if _has_passed(self._unavailable_since, ELECTION_SECONDS, now) or _has_passed(
+            self._lost_since, OUTAGE_SECONDS, now
+        ):
             self._outage.set()
+            for wait in self._waits:
+                wait.reschedule(asyncio.get_running_loop().time())
 
     def require(self) -> None:
-        """Raise the UnavailableError of an unavailable part, by the last results."""
-        for error in self.problems.values():
-            raise UnavailableError(str(error))
+        """Raise the UnavailableError of a part that refuses work by the last results, or has an outage.
+
+        New work waits for a part that does not answer.
+        """
+        for part, error in self.problems.items():
+            if self._refuses(part):
+                raise UnavailableError(str(error))
+
+    def _refuses(self, part: str) -> bool:
+        error = self.problems.get(part)
+        return error is not None and (self.has_outage() or not isinstance(error, UnansweredError))
+
+    @asynccontextmanager
+    async def unless_outage(self) -> AsyncIterator[None]:
+        """Cancel the body in an outage, and raise its UnavailableError.
+
+        The body must run in one task, without a yield.
+        """
+        wait = asyncio.timeout(0 if self.has_outage() else None)
+        try:
+            async with wait:
+                self._waits.add(wait)
+                try:
+                    yield
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            if not wait.expired():
+                raise
+            problem = next(iter(self.problems.values()), "a part was unavailable")
+            raise UnavailableError(str(problem)) from None
 
     async def outage(self) -> UnavailableError:
-        """Wait until a part is unavailable for `OUTAGE_SECONDS`, and return its error."""
+        """Wait until a part has an outage, and return its error."""
         await self._outage.wait()
         return next(iter(self.problems.values()))
 
     def has_outage(self) -> bool:
-        """Return True when a part is unavailable for `OUTAGE_SECONDS` or longer."""
+        """Return True when a part is unavailable for too long for calls to wait."""
         return self._outage.is_set()
 
     def _record(self, name: str, error: UnavailableError | None) -> None:
@@ -92,12 +148,20 @@ class Readiness:
             _log.error("part_unavailable", part=name, reason=str(error), exc_info=error)
 
 
+def _since(before: float | None, now: float) -> float:
+    return now if before is None else before
+
+
+def _has_passed(since: float | None, seconds: float, now: float) -> bool:
+    return since is not None and now - since >= seconds
+
+
 async def _result(name: str, check: Check) -> UnavailableError | None:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()
     except TimeoutError:
-        return UnavailableError(f"the {name.replace('-', ' ')} does not answer in time")
+        return UnansweredError(f"the {name.replace('-', ' ')} does not answer in time")
     except UnavailableError as error:
         return error
     return None

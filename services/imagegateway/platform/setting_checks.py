@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from imagegateway.platform.hosts import HostPort, is_wildcard, origin
-from imagegateway.platform.setting_source import Secret, SettingError, Source
+from imagegateway.platform.setting_source import SettingError, Source
+
+if TYPE_CHECKING:
+    from imagegateway.platform.secret import Secret
 
 _SHORTEST_KEY: Final = 20
 _KEY: Final = re.compile(r"[!-~]+")
@@ -23,7 +26,7 @@ def allow_hosts(source: Source) -> frozenset[str]:
     return entries
 
 
-def public_url(source: Source, host: str, port: int) -> str:
+def public_url(source: Source, host: str, port: int, scheme: str) -> str:
     """Return the origin by which callers reach the gateway. Raises SettingError."""
     url = source.text("PUBLIC_URL").rstrip("/")
     if not url:
@@ -32,7 +35,7 @@ def public_url(source: Source, host: str, port: int) -> str:
                 f"IMAGEGATEWAY_PUBLIC_URL is needed: IMAGEGATEWAY_HOST is {host}, which is no address for links. "
                 "Set it to the URL by which callers reach the gateway, such as https://images.example.com"
             )
-        return origin(host, port)
+        return origin(scheme, host, port)
     if not url.startswith(("http://", "https://")):
         raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {url!r}")
     try:
@@ -74,10 +77,12 @@ def admin_listen(source: Source, public: HostPort) -> HostPort | None:
 
 def api_key(source: Source) -> Secret:
     """Return the API key to accept, empty if unset. Raises SettingError."""
-    key = source.secret("API_KEY")
-    if key and (len(key.reveal()) < _SHORTEST_KEY or not _KEY.fullmatch(key.reveal())):
-        raise SettingError(
-            f"IMAGEGATEWAY_API_KEY must have at least {_SHORTEST_KEY} characters, all of them printable ASCII and no "
-            "space: `openssl rand -hex 32` makes one"
-        )
-    return key
+
+    def check(key: str) -> None:
+        if len(key) < _SHORTEST_KEY or not _KEY.fullmatch(key):
+            raise ValueError(
+                f"must have at least {_SHORTEST_KEY} characters, all of them printable ASCII and no space: "
+                "`openssl rand -hex 32` makes one"
+            )
+
+    return source.watched_secret("API_KEY", check)

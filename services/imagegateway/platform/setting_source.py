@@ -6,17 +6,22 @@ No other module reads the environment.
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from imagegateway.platform.secret import Secret, SecretFile
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 E = TypeVar("E", bound=StrEnum)
 
 PREFIX: Final = "IMAGEGATEWAY_"
+FILE_SUFFIX: Final = "_FILE"
+"""End of the names of settings that name a secret's file."""
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"", "0", "false", "no", "off"}
 
@@ -25,33 +30,14 @@ class SettingError(ValueError):
     """A setting is missing or malformed. The message contains its name, never a secret value."""
 
 
-class Secret:
-    """String whose repr hides the value."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the value."""
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __repr__(self) -> str:
-        return "Secret('**********')"
-
-    __str__ = __repr__
-
-
 class Source:
     """Source of values: `IMAGEGATEWAY_X` in the environment, else `x = …` in the settings file."""
 
     def __init__(self, environ: Mapping[str, str], file: Mapping[str, object] | None = None) -> None:
         self._environ = environ
         self._file = file or {}
+        self.secret_files: Final[dict[str, SecretFile]] = {}
+        """Files of watched secrets that were asked for, by the secrets' names without prefix."""
 
     @classmethod
     def load(cls) -> Source:
@@ -60,8 +46,9 @@ class Source:
         Raises SettingError for an unreadable file and for tables in it.
         """
         name = os.environ.get(PREFIX + "SETTINGS", "")
+        environ = dict(os.environ)  # a lookup in os.environ encodes the name
         if not name:
-            return cls(os.environ)
+            return cls(environ)
         try:
             file = tomllib.loads(Path(name).read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
@@ -69,7 +56,7 @@ class Source:
         for key, value in file.items():
             if not isinstance(value, str | int | float | bool):
                 raise SettingError(f"IMAGEGATEWAY_SETTINGS: {key} must be a string, a number or a boolean")
-        return cls(os.environ, file)
+        return cls(environ, file)
 
     def names(self) -> list[tuple[str, str]]:
         """Return each setting that is present: its name without prefix, and its name as written."""
@@ -83,9 +70,54 @@ class Source:
             value = str(self._file.get(name.lower(), default))
         return value.strip()
 
+    def shared_variable(self, name: str) -> str:
+        """Return a variable that all programs share, such as HTTPS_PROXY: lower case precedes upper case."""
+        return (self._environ.get(name.lower()) or self._environ.get(name.upper()) or "").strip()
+
     def secret(self, name: str) -> Secret:
-        """Return a secret value."""
-        return Secret(self.text(name))
+        """Return a secret: IMAGEGATEWAY_X, else the present content of the file that IMAGEGATEWAY_X_FILE names.
+
+        Raises SettingError for both, and for a file that holds no secret.
+        """
+        file = self._secret_file(name, None)
+        return Secret(file.reveal() if file else self.text(name))
+
+    def watched_secret(self, name: str, check: Callable[[str], None] | None = None) -> Secret:
+        """Return a secret as `secret` does. Its value follows its file (`imagegateway.platform.secret_files`).
+
+        `check` raises ValueError with a predicate for a value of wrong form.
+        """
+        file = self.secret_files.get(name) or self._secret_file(name, check)
+        if file:
+            return self.secret_files.setdefault(name, file)
+        value = self.text(name)
+        if value and check:
+            try:
+                check(value)
+            except ValueError as error:
+                raise SettingError(f"{PREFIX}{name} {error}") from None
+        return Secret(value)
+
+    def origin(self, name: str) -> str:
+        """Return where a secret comes from, for operators: its setting, with the path of its file; empty if unset."""
+        path = self.text(name + FILE_SUFFIX)
+        if path:
+            return f"{PREFIX}{name}{FILE_SUFFIX}={path}"
+        return PREFIX + name if self.text(name) else ""
+
+    def _secret_file(self, name: str, check: Callable[[str], None] | None) -> SecretFile | None:
+        path = self.text(name + FILE_SUFFIX)
+        if not path:
+            return None
+        setting = PREFIX + name + FILE_SUFFIX
+        if self.text(name):
+            raise SettingError(f"{PREFIX}{name} and {setting} are both set: remove one of them")
+        try:
+            return SecretFile(setting, Path(path), check)
+        except OSError as error:
+            raise SettingError(f"{setting}: {path} can't be read ({error.strerror})") from None
+        except ValueError as error:
+            raise SettingError(f"{setting}: {path} {error}") from None
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
         """Return a number from `low` to `high`. Raises SettingError."""
@@ -97,6 +129,10 @@ class Source:
         if not low <= value <= high:
             raise SettingError(f"{PREFIX}{name} must be from {low:g} to {high:g}, not {text}")
         return value
+
+    def optional_number(self, name: str, low: float, high: float) -> float | None:
+        """Return a number from `low` to `high`, None if unset. Raises SettingError."""
+        return self.number(name, low, low, high) if self.text(name) else None
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         """Return an integer from `low` to `high`. Raises SettingError."""
@@ -147,11 +183,16 @@ def user_config_dir() -> Path:
     return Path(home) if home.startswith("/") else Path.home() / ".config"
 
 
-def colors_allowed() -> bool:
-    """Return False if the user declines colours (https://no-color.org) or the terminal shows no colours."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def colors() -> bool:
+    """Return whether the standard output shows colours: in a capable terminal, unless NO_COLOR declines them."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def environment() -> dict[str, str]:
     """Return a copy of the environment for child processes."""
     return dict(os.environ)
+
+
+def add_environment(values: Mapping[str, str]) -> None:
+    """Set variables of this process and of its child processes."""
+    os.environ.update(values)

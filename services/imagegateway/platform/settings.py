@@ -12,12 +12,19 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import machine, setting_checks, setting_source, sockets
+from imagegateway.platform.addresses import UnixAddress
+from imagegateway.platform.edge_settings import EdgeSettings
+from imagegateway.platform.egress_settings import EgressSettings
 from imagegateway.platform.hosts import HostPort, is_wildcard, origin
+from imagegateway.platform.internal_settings import InternalSettings, several
 from imagegateway.platform.logs import LogFormat, LogLevel
-from imagegateway.platform.setting_source import Secret, SettingError, Source
+from imagegateway.platform.setting_source import SettingError, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from imagegateway.platform.addresses import Address
+    from imagegateway.platform.secret import Secret
 
 MAX_WEBHOOK_PAUSES: Final = 49
 """Most pauses between the attempts of a webhook: a job's record keeps all its attempts."""
@@ -49,8 +56,9 @@ class Settings:
     """Origin by which callers reach the gateway: the start of signed links. Required where the host is a wildcard
     (`0.0.0.0`, `::`).
 
-    Default: `http://<host>:<port>`.
+    Default: `http://<host>:<port>`, with a certificate `https://<host>:<port>`.
     """
+    edge: EdgeSettings
     data_dir: Path
     """Directory of sockets and data, for this user alone (mode 0700). The start closes a directory that other users
     can read, and warns where the mode cannot be changed. The path may have any length: sockets that do not fit go to
@@ -58,8 +66,8 @@ class Settings:
     """
     api_key: Secret
     """An accepted API key, at least 20 printable characters. Another value replaces the previous one of this data
-    directory. A revoked key stays revoked. A key from this setting is never printed. Gateways that share a NATS
-    server accept the key only where it is set.
+    directory, from a file without a restart. A revoked key stays revoked. A key from this setting is never printed.
+    Gateways that share a NATS server accept the key only where it is set.
 
     Default: the first start creates a key and prints it.
     """
@@ -79,6 +87,7 @@ class Settings:
     """
     allow_hosts: frozenset[str]
     """Hosts that pass the URL guard, also over http: `name` or `name:port`, separated by commas or blanks."""
+    egress: EgressSettings
     default_generate_model: str
     """Model of generations without `model`. A default model that has no key is replaced by `local/sketch` with the
     warning `default_model_unavailable` (strict handling: 503).
@@ -151,7 +160,7 @@ class Settings:
     """URL that receives the operator's events, such as `budget.threshold`: a POST by Standard Webhooks, signed with
     the webhook secret of the tenant `default`. Empty: no events.
     """
-    nats_url: str
+    nats_url: Secret
     """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
     up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
     limits a request's fields: its default of 1 MiB leaves about 900 KiB.
@@ -171,17 +180,18 @@ class Settings:
     """
     routers: int
     """Router processes behind Envoy."""
+    internal: InternalSettings
     connections: int
     """Concurrent client connections, lowered to what the limit of open files (`ulimit -Hn`, at least 900) allows."""
     address_share: int
-    """Percent of the client connections that one address may have. Use 100 behind a load balancer, which is one
-    address for all clients. Addresses count in 16 groups, so a few share one limit. From half of this share on, idle
-    connections of all clients close earlier, after 2 s at nine tenths.
+    """Percent of the client connections that one address may have, other than `IMAGEGATEWAY_TRUSTED_PROXIES`.
+    Addresses count in 16 groups, so a few share one limit. From half of this share on, idle connections of all
+    clients close earlier, after 2 s at nine tenths.
     """
     address_rpm: int
     """Requests a minute that one client address may send, of any kind; more are 429 before their body is read. 0: no
-    limit. Leave it off behind a load balancer, which is one address for all clients. An IPv6 address counts as its
-    /64 network. [Limits](limits.md)
+    limit. Behind a load balancer it needs `IMAGEGATEWAY_TRUSTED_PROXIES`. An IPv6 address counts as its /64 network.
+    [Limits](limits.md)
     """
     edge_memory: int
     """MiB of Envoy's heap. Envoy resets the largest streams from 85 % on and answers 503 `overloaded` at 95 %.
@@ -204,22 +214,35 @@ class Settings:
     """
     audit_days: int
     """Days for which audit events are kept."""
+    lame_duck: float | None
+    """Seconds of normal service between a request to stop (SIGTERM) and the stop. Readiness fails meanwhile, so load
+    balancers choose another gateway. A second signal ends the wait.
+
+    Default: 5 for `imagegateway run`, 0 for `imagegateway up`.
+    """
+    metrics_host: str
+    """Address of the port for health and metrics."""
+    metrics_port: int
+    """Port for health and metrics (`/healthz`, `/readyz`, `/startupz`, `/metrics`): of all processes of
+    `imagegateway up`, or of the one of `imagegateway run`; where set, also of the Envoy that `imagegateway render`
+    configures. It needs no key, so callers must not reach it. The start fails if the port is in use; for the default
+    port, it only warns.
+    """
     log_format: LogFormat
     """Format of log lines. `auto`: `pretty` on a terminal, else `json`."""
     log_level: LogLevel
     """Lowest level that is logged."""
 
     @property
-    def local_host(self) -> str:
-        """Host by which this machine reaches Envoy: `host`, or the loopback address for a wildcard."""
-        if not is_wildcard(self.host):
-            return self.host
-        return "::1" if ":" in self.host else "127.0.0.1"
-
-    @property
     def local_url(self) -> str:
-        """Origin by which this machine reaches Envoy."""
-        return origin(self.local_host, self.port)
+        """Origin by which this machine reaches Envoy, with a loopback address for a wildcard.
+
+        With TLS the public origin, whose host the certificate names.
+        """
+        if self.edge.tls_cert:
+            return self.public_url
+        loopback = "::1" if ":" in self.host else "127.0.0.1"
+        return origin("http", loopback if is_wildcard(self.host) else self.host, self.port)
 
     @property
     def default_models(self) -> dict[str, str]:
@@ -236,6 +259,11 @@ class Settings:
         return self.data_dir / "run"
 
     @property
+    def metrics_port_is_set(self) -> bool:
+        """Return whether the operator chose `metrics_port`."""
+        return bool(self.source.text("METRICS_PORT"))
+
+    @property
     def jobs_max_bytes(self) -> int:
         """`jobs_max_mib` in bytes."""
         return self.jobs_max_mib * 1024 * 1024
@@ -244,9 +272,35 @@ class Settings:
         """Return a route's concurrent jobs for each key: IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
         return self.source.integer(f"{route.upper()}_CONCURRENCY", allowed or self.concurrency, 1, 100_000)
 
+    def route_timeout(self, route: str) -> float | None:
+        """Return the timeout of a route's requests in seconds, IMAGEGATEWAY_<ROUTE>_TIMEOUT; None if unset."""
+        return self.source.optional_number(f"{route.upper()}_TIMEOUT", 1, 3600)
+
     def socket(self, name: str) -> Path:
         """Return the path of a process's UNIX socket."""
         return sockets.folder(self.run_dir) / f"{name}.sock"
+
+    def router_addresses(self, replica: int) -> tuple[Address, ...]:
+        """Return the addresses on which a router serves gRPC. Commands of this machine use the first."""
+        own = UnixAddress(self.socket(f"router-{replica}"))
+        return (own, self.internal.router_listen) if self.internal.router_listen else (own,)
+
+    def uploads_address(self, replica: int) -> Address:
+        """Return the address on which a router serves forms."""
+        return self.internal.uploads_listen or UnixAddress(self.socket(f"uploads-{replica}"))
+
+    @property
+    def media_address(self) -> Address:
+        """Address of the media server."""
+        return self.internal.media_listen or UnixAddress(self.socket("media"))
+
+    def provider_addresses(self, family: str) -> tuple[Address, ...]:
+        """Return the addresses at which routers find a family: IMAGEGATEWAY_<FAMILY>_URL, else those of all families.
+
+        Raises SettingError.
+        """
+        own = several(self.source, f"{family.upper()}_URL", encrypted=bool(self.internal.internal_tls_cert))
+        return own or self.internal.providers_url or (UnixAddress(self.socket(family)),)
 
     def nats_address(self) -> str:
         """Return the URL of the NATS server, with credentials: the external server, else the running stack's.
@@ -254,7 +308,7 @@ class Settings:
         Raises SettingError when there is neither.
         """
         if self.nats_url:
-            return self.nats_url
+            return self.nats_url.reveal()
         try:
             return (self.run_dir / "nats-url").read_text().strip()
         except FileNotFoundError:
@@ -269,6 +323,7 @@ def load(source: Source) -> Settings:
     data_dir = setting_source.data_dir(source)
     host = source.text("HOST", "127.0.0.1")
     port = source.integer("PORT", 8080, 1, 65535)
+    edge = EdgeSettings.load(source)
     jobs_max_mib = source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24)
     return Settings(
         source=source,
@@ -276,9 +331,10 @@ def load(source: Source) -> Settings:
         host=host,
         port=port,
         admin_listen=setting_checks.admin_listen(source, HostPort(host, port)),
-        public_url=setting_checks.public_url(source, host, port),
+        public_url=setting_checks.public_url(source, host, port, edge.scheme),
+        edge=edge,
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
-        nats_url=source.text("NATS_URL"),
+        nats_url=source.secret("NATS_URL"),
         nats_credentials=source.text("NATS_CREDENTIALS"),
         nats_ca=source.text("NATS_CA"),
         nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
@@ -286,8 +342,13 @@ def load(source: Source) -> Settings:
         secret_key=source.secret("SECRET_KEY"),
         secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=setting_checks.allow_hosts(source),
+        egress=EgressSettings.load(source),
         routers=source.integer("ROUTERS", 1, 1, 32),
+        internal=InternalSettings.load(source),
         audit_days=source.integer("AUDIT_DAYS", 400, 1, MAX_DAYS),
+        lame_duck=source.optional_number("LAME_DUCK", 0, 3600),
+        metrics_host=source.text("METRICS_HOST", "127.0.0.1"),
+        metrics_port=source.integer("METRICS_PORT", 9464, 1, 65535),
         log_format=source.choice("LOG_FORMAT", LogFormat.AUTO),
         log_level=source.choice("LOG_LEVEL", LogLevel.INFO),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
@@ -321,6 +382,10 @@ def load(source: Source) -> Settings:
         keep_prompts=source.flag("KEEP_PROMPTS", default=True),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
+
+
+GROUPS: Final = (Settings, EdgeSettings, EgressSettings, InternalSettings)
+"""Classes whose fields are settings."""
 
 
 @cache

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import nats.errors
-from imagegateway.platform import logs
-from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform import logs, patience
+from imagegateway.platform.errors import UnansweredError, UnavailableError
+from imagegateway.platform.readiness import ELECTION_SECONDS
 from imagegateway.platform.supervision import cancel
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 
 _ATTEMPT_SECONDS: Final = 2.0
 """Timeout of one read or write."""
-_CHANGE_SECONDS: Final = 6.0
-"""Time after which no further attempt is made to write a change."""
+_PATIENCE_SECONDS: Final = ELECTION_SECONDS
+"""Time after which no further attempt is made to read a document or to write a change."""
+_RETRY_SECONDS: Final = 0.2
+"""Pause after a read without an answer."""
 _MAX_PAUSE_SECONDS: Final = 0.05
 """Longest pause after a conflict. Random pauses let each of many replicas succeed."""
+_TEMPORARY: Final = 10008
+"""JetStream's error code for a refusal that ends by itself: the cluster has no leader."""
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _log = logs.get(__name__)
@@ -52,13 +58,21 @@ class _Change(Generic[_T]):
 class SharedDocuments(Generic[_T]):
     """Documents of one bucket. `empty` is the value of an absent document.
 
-    `decode` raises ValueError for bytes that are no document; such a document counts as empty and is replaced.
+    `decode` raises ValueError for bytes that are no document; such a document counts as empty and is replaced. A
+    server that does not answer is asked again for some time, but not while `outage` is set.
     """
 
     def __init__(
-        self, kv: KeyValue, *, empty: _T, encode: Callable[[_T], bytes], decode: Callable[[bytes], _T]
+        self,
+        kv: KeyValue,
+        *,
+        empty: _T,
+        encode: Callable[[_T], bytes],
+        decode: Callable[[bytes], _T],
+        outage: asyncio.Event | None = None,
     ) -> None:
         self._kv = kv
+        self._outage = outage or asyncio.Event()
         self._empty = empty
         self._encode = encode
         self._decode = decode
@@ -83,7 +97,7 @@ class SharedDocuments(Generic[_T]):
     async def read(self, name: str) -> _T:
         """Return the newest value of a document. Raises UnavailableError."""
         before = self._known.get(name)
-        found = await self._fetch(name)
+        found = await self._fetch_patiently(name, self._deadline())
         known = self._known.get(name)
         # A write that ended meanwhile is newer. Without one, a lower revision is that of a recreated bucket.
         if known is None or known is before or known.revision < found.revision:
@@ -123,11 +137,11 @@ class SharedDocuments(Generic[_T]):
 
     async def _write(self, name: str, changes: list[_Change[_T]]) -> None:
         """Apply changes in their order by one write. Raises UnavailableError."""
-        deadline, pause = asyncio.get_running_loop().time() + _CHANGE_SECONDS, _MAX_PAUSE_SECONDS / 16
+        deadline, pause = self._deadline(), _MAX_PAUSE_SECONDS / 16
         known, fresh = self._known.get(name), False
         while True:
             if known is None:
-                known, fresh = await self._fetch(name), True
+                known, fresh = await self._fetch_patiently(name, deadline), True
                 self._known[name] = known
             value, results = _apply(known.value, changes)
             if value == known.value:
@@ -143,7 +157,7 @@ class SharedDocuments(Generic[_T]):
                 return
             known = None
             self._known.pop(name, None)
-            if asyncio.get_running_loop().time() > deadline:
+            if self._is_over(deadline):
                 raise UnavailableError("the job store does not accept the change of a limit")
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  only spreads load
             pause = min(2 * pause, _MAX_PAUSE_SECONDS)
@@ -160,13 +174,28 @@ class SharedDocuments(Generic[_T]):
         except KeyWrongLastSequenceError:
             return None
         except (APIError, nats.errors.MaxPayloadError) as error:
+            if isinstance(error, APIError) and error.err_code == _TEMPORARY:
+                return None
             _log.error("shared_document_refused", name=name, error=str(error))
             raise UnavailableError("the job store refuses the change of a limit") from error
         except (TimeoutError, nats.errors.Error, OSError) as error:
             _log.warning("shared_document_unacknowledged", name=name, error=type(error).__name__)
             return None
 
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+
+    def _is_over(self, deadline: float) -> bool:
+        return self._outage.is_set() or asyncio.get_running_loop().time() > deadline
+
+    async def _fetch_patiently(self, name: str, deadline: float) -> _Known[_T]:
+        """Return a document. Repeat the read while the server does not answer. Raises UnavailableError."""
+        return await patience.repeat(
+            partial(self._fetch, name), UnansweredError, partial(self._is_over, deadline), _RETRY_SECONDS
+        )
+
     async def _fetch(self, name: str) -> _Known[_T]:
+        """Raise UnansweredError for a read without an answer."""
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
                 entry = await self._kv.get(name)
@@ -174,7 +203,7 @@ class SharedDocuments(Generic[_T]):
             revision = (error.entry.revision or 0) if error.entry else 0
             return _Known(self._empty, revision)
         except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
-            raise UnavailableError("the job store does not answer") from error
+            raise UnansweredError("the job store does not answer") from error
         try:
             value = self._decode(entry.value or b"")
         except ValueError:

@@ -18,6 +18,11 @@ _log = logs.get(__name__)
 class BackgroundTaskError(Exception):
     """A background task ended. The process can't serve without it."""
 
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(f"{task}: {reason}")
+        self.task = task
+        """Name of the task."""
+
 
 class Supervisor:
     """Supervisor of the background tasks of one process, which run until `close`.
@@ -30,7 +35,8 @@ class Supervisor:
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._closing = False
         self._failed = asyncio.Event()
-        self._failure: BackgroundTaskError | None = None
+        self.failure: BackgroundTaskError | None = None
+        """Error of the first task that ended."""
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Start a task that must not end. The log line of its end carries `name`."""
@@ -44,16 +50,17 @@ class Supervisor:
         failed = asyncio.create_task(self._failed.wait())
         try:
             await asyncio.wait({task, failed}, return_when=asyncio.FIRST_COMPLETED)
-            if self._failure:
-                raise self._failure
+            if self.failure:
+                raise self.failure
             return task.result()
         finally:
             await cancel(task, failed)
 
     async def close(self) -> None:
-        """Cancel all tasks, and wait for them. Idempotent."""
+        """Cancel all tasks, and wait for them. Idempotent; further tasks may follow."""
         self._closing = True
         await cancel(*self._tasks)
+        self._closing = False
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         name = self._tasks.pop(task)
@@ -62,8 +69,8 @@ class Supervisor:
             return
         reason = repr(error) if error else "it was cancelled" if task.cancelled() else "it returned"
         _log.error("background_task_ended", task=name, reason=reason, exc_info=error)
-        if self._failure is None:
-            self._failure = BackgroundTaskError(f"{name}: {reason}")
+        if self.failure is None:
+            self.failure = BackgroundTaskError(name, reason)
             self._failed.set()
 
 

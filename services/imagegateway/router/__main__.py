@@ -7,13 +7,17 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import nats.errors
+from imagegateway.jobs import job_gauges
 from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
-from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
+from imagegateway.keys.adopted_key import AdoptedKey
 from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.policy import NO_LIMITS, Quota
 from imagegateway.keys.root_secret import RootSecret
@@ -21,13 +25,18 @@ from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import logs, settings
-from imagegateway.platform.grpc_server import Server, run
+from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.grpc_server import Server
 from imagegateway.platform.http_server import listening
 from imagegateway.platform.identity import GATEWAY, load_identity
+from imagegateway.platform.internal_tls import InternalTls, Role
+from imagegateway.platform.listener import Listener
 from imagegateway.platform.nats import connect
-from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
+from imagegateway.platform.process import run
+from imagegateway.platform.secret_files import SecretWatch
+from imagegateway.platform.side_server import add_readiness
+from imagegateway.platform.supervision import BackgroundTaskError
 from imagegateway.router import (
     image_service,
     provider_key_service,
@@ -58,45 +67,66 @@ from imagegateway.v1 import (
 )
 
 if TYPE_CHECKING:
+    from aiohttp import web
+    from imagegateway.platform.process import Process
     from imagegateway.platform.settings import Settings
     from imagegateway.router.composition import Operations
 
 GRACE: Final = 30.0
 """Seconds that running calls get to end, and after them the provider calls that they have started."""
 LINGER: Final = 0.5
-"""Seconds in which requests may still arrive on open connections after the stop."""
+"""Longest time in seconds in which requests may still arrive on open connections after the stop."""
 PATIENCE: Final = 10.0
 """Seconds that waiting calls get after the stop. Then they are answered with their jobs."""
 CRASH_GRACE: Final = 2.0
 """Grace after a background task has failed, in seconds: the calls may wait in vain."""
-_READINESS_PERIOD: Final = 0.25
+_START_PAUSE: Final = 1.0
+"""Seconds between two tries of a start."""
+_CALLERS: Final = frozenset({Role.ENVOY})
 _MIB: Final = 1024 * 1024
+_log = logs.get(__name__)
 
 
-async def main(stop: asyncio.Event, replica: int) -> None:
-    """Serve until `stop`; then let running calls end, and leave the jobs to other replicas.
+async def main(process: Process, replica: int) -> None:
+    """Serve until the process must stop. Raises BackgroundTaskError when a background task has failed.
 
-    Raises BackgroundTaskError when a background task has failed.
+    A start that NATS does not answer is repeated: a cluster without a leader drops requests.
+    """
+    while True:
+        try:
+            return await _serve(process, replica)
+        except (nats.errors.Error, OutcomeUnknownError, UnavailableError) as error:
+            if process.is_started:
+                raise
+            _log.warning("start_repeated", error=repr(error))
+            await asyncio.sleep(_START_PAUSE)
+
+
+async def _serve(process: Process, replica: int) -> None:
+    """Serve until the process must stop; then let running calls end, and leave the jobs to other replicas.
+
+    Raises BackgroundTaskError when a background task has failed, nats.errors.Error,
+    OutcomeUnknownError or UnavailableError for a start without NATS.
     """
     current = settings.current()
     async with AsyncExitStack() as resources:
         client = await connect(current, f"router-{replica}")
         resources.push_async_callback(client.close)
-        supervisor = Supervisor()
-        resources.push_async_callback(supervisor.close)
-        root = RootSecret.load(current)
+        resources.push_async_callback(process.supervisor.close)
+        root, outage = RootSecret.load(current), asyncio.Event()
         admin_stores = await AdminStores.open(client, current, root)
-        await _adopt_key(current, admin_stores)
-        tenancy = await Tenancy.open(client, current.nats_replicas, root)
-        await tenancy.start(supervisor)
+        await _adopt_key(process, current, admin_stores)
+        tenancy = await Tenancy.open(client, current.nats_replicas, root, outage)
+        await tenancy.start(process.supervisor)
         ring, provider_keys, limiter = tenancy.ring, tenancy.provider_keys, CallLimiter(tenancy.rates)
         links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)
-        outbound = Outbound(UrlGuard(current.allow_hosts))
+        outbound = Outbound.open(current)
         resources.push_async_callback(outbound.aclose)
-        provider_client = ProviderClient(current, {model.family for model in catalog.models.values()})
+        tls = InternalTls.open(current.internal)
+        provider_client = ProviderClient(current, {model.family for model in catalog.models.values()}, tls)
         resources.push_async_callback(provider_client.close)
         engine = await JobEngine.open(
             settings=current,
@@ -116,10 +146,12 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
-            supervisor=supervisor,
+            supervisor=process.supervisor,
+            outage=outage,
         )
         resources.push_async_callback(engine.close)
-        await supervisor.run(engine.start())
+        await process.supervisor.run(engine.start())
+        resources.enter_context(job_gauges.gauges(engine))
         operations = compose_operations(
             settings=current,
             engine=engine,
@@ -133,7 +165,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         )
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
-            current.socket(f"router-{replica}"),
+            Listener(current.router_addresses(replica), tls, _CALLERS),
             [
                 image_service.NAME,
                 provider_key_service.NAME,
@@ -157,11 +189,17 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, server.grpc)
         tenant_keys = ProviderKeyService(keys=provider_keys, routes=catalog.routes_with_keys)
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
-        webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
-        webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
+        webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(
+            WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs), server.grpc
+        )
         usage_service.add_usage_services(server, engine.usage)
-        files = RestFileService(lookup=operations.lookup, store=store, links=links)
-        _add_rest_services(server, operations, budget, tenant_keys, files)
+        _add_rest_services(
+            server,
+            operations,
+            budget,
+            tenant_keys,
+            RestFileService(lookup=operations.lookup, store=store, links=links),
+        )
         add_admin_services(
             server,
             stores=admin_stores,
@@ -175,12 +213,13 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         forms = FormService(
             planner=operations.planner, images=operations.images, ring=ring, limiter=limiter, budget=budget
         )
-        path = current.socket(f"uploads-{replica}")
-        async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
+        uploads = Listener((current.uploads_address(replica),), tls, _CALLERS)
+        async with listening(_uploads(forms, process), uploads, GRACE, cancel=True, linger=LINGER):
+            _add_checks(process, engine)
             await server.start()
-            supervisor.spawn("readiness", _follow_readiness(server, engine))
+            process.supervisor.spawn("health", process.report_readiness(server.set_ready))
             try:
-                await supervisor.run(stop.wait())
+                await process.until_stopped()
             except BackgroundTaskError:
                 await _end_calls(server, engine, patience=0, grace=CRASH_GRACE)
                 raise
@@ -203,15 +242,16 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
     )
 
 
-async def _adopt_key(current: Settings, stores: AdminStores) -> None:
-    """Accept the key of the setting IMAGEGATEWAY_API_KEY, unless it was revoked."""
+async def _adopt_key(process: Process, current: Settings, stores: AdminStores) -> None:
+    """Accept the key of the setting IMAGEGATEWAY_API_KEY, and each further one in its file."""
     if not current.api_key:
         return
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
-    try:
-        await GatewayKeys(stores.keys, stores.audit, gateway).adopt(current.api_key.reveal())
-    except RevokedKeyError:
-        logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
+    key = AdoptedKey(current.api_key, GatewayKeys(stores.keys, stores.audit, gateway))
+    await key.adopt()
+    if current.source.secret_files:
+        process.supervisor.spawn("secret_files", SecretWatch(current.source.secret_files).follow())
+        process.supervisor.spawn("adopted_key", key.follow())
 
 
 def _add_rest_services(
@@ -225,6 +265,13 @@ def _add_rest_services(
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files, server.grpc)
 
 
+def _uploads(forms: FormService, process: Process) -> web.Application:
+    """Return the application of forms, whose `/readyz` Envoy checks."""
+    app = forms.application()
+    add_readiness(app, process)
+    return app
+
+
 async def _end_calls(server: Server, engine: JobEngine, *, patience: float, grace: float) -> None:
     """Stop accepting calls, and end the running ones.
 
@@ -235,18 +282,21 @@ async def _end_calls(server: Server, engine: JobEngine, *, patience: float, grac
     await server.stop(grace)
 
 
-async def _follow_readiness(server: Server, engine: JobEngine) -> None:
-    """Report ready while every part of the engine serves: without one of them, every new job would be refused."""
-    ready = True
-    while True:
-        await asyncio.sleep(_READINESS_PERIOD)
-        serves = engine.stream.connected and not engine.readiness.problems
-        if serves != ready:
-            ready = serves
-            await server.set_ready(ready=ready)
+def _add_checks(process: Process, engine: JobEngine) -> None:
+    """Show the engine in the process's readiness: without one of its parts, each new job is refused."""
+
+    async def connected() -> bool:
+        return engine.stream.connected
+
+    process.add_check("nats", connected)
+    for part in engine.readiness.parts:
+        process.add_check(part, partial(engine.readiness.serves, part))
+
+
+def start(replica: str = "0") -> None:
+    """Run a router until it must stop. `replica`: its number."""
+    run(lambda process: main(process, int(replica)), f"router-{replica}")
 
 
 if __name__ == "__main__":
-    replica = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    logs.configure(settings.current(), f"router-{replica}")
-    run(lambda stop: main(stop, replica), "router")
+    start(*sys.argv[1:])

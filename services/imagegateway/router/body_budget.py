@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from imagegateway.platform.errors import GatewayError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from typing import Self
 
 
 class BodyBudget:
@@ -21,16 +20,9 @@ class BodyBudget:
         self._limit = limit
         self._reserved: Counter[str] = Counter()
 
-    @contextmanager
-    def reservation(self, tenant: str) -> Iterator[BodyReservation]:
-        """Return the reservation of one body. The end of the context releases it."""
-        reservation = BodyReservation(self, tenant)
-        try:
-            yield reservation
-        finally:
-            self._reserved[tenant] -= reservation.size
-            if not self._reserved[tenant]:
-                del self._reserved[tenant]
+    def reservation(self, tenant: str) -> BodyReservation:
+        """Return the reservation of one body. The end of its context releases it."""
+        return BodyReservation(self, tenant)
 
     def reserve(self, tenant: str, size: int) -> None:
         """Reserve `size` bytes. Raises GatewayError OVERLOADED, and reserves nothing then."""
@@ -40,6 +32,12 @@ class BodyBudget:
             raise _overloaded("The gateway holds too many of your request bodies; send fewer at once.")
         self._reserved[tenant] += size
 
+    def release(self, tenant: str, size: int) -> None:
+        """Release reserved bytes."""
+        self._reserved[tenant] -= size
+        if not self._reserved[tenant]:
+            del self._reserved[tenant]
+
 
 @dataclass(slots=True)
 class BodyReservation:
@@ -48,6 +46,13 @@ class BodyReservation:
     _budget: BodyBudget
     _tenant: str
     size: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self.size:
+            self._budget.release(self._tenant, self.size)
 
     def grow(self, size: int) -> None:
         """Reserve `size` further bytes. Raises GatewayError OVERLOADED."""

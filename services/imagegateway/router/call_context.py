@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.keys import provider_keys
 from imagegateway.keys.api_keys import RevokedKeyError
-from imagegateway.platform import ids
+from imagegateway.platform import ids, logs, trace_context, tracing
+from imagegateway.platform.client_address import client_address
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.platform.spans import NO_SPAN, SpanKind
 from imagegateway.router.permissions import Permissions, check_scopes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.key_ring import KeyRing
     from imagegateway.keys.policy import Scope
+    from imagegateway.platform.spans import Span
     from imagegateway.router.call_limiter import CallLimiter
 
 _T = TypeVar("_T")
@@ -103,6 +106,8 @@ class Call:
     key_guard: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Context for long waits: raises GatewayError INVALID_API_KEY in its body as soon as the caller's key is revoked
     or expires. `authenticate` sets it."""
+    span: Span = NO_SPAN
+    """The call's span; `call_record.record` ends it."""
     ended: bool = False
     """True after the response is sent, or after the caller has disconnected."""
     _releases: list[Callable[[], None]] = field(default_factory=list)
@@ -113,6 +118,11 @@ class Call:
             release()
         else:
             self._releases.append(release)
+
+    def name_job(self, job_id: str) -> None:
+        """Name the call's job on its further log lines."""
+        self.log["job_id"] = job_id
+        logs.add(job_id=job_id)
 
     def end(self) -> None:
         """Release the resources of the call. Idempotent."""
@@ -174,19 +184,31 @@ def current() -> Call:
 
 def decode(value: str | bytes) -> str:
     """Return a header's value as text of one character per byte, whichever server has read it."""
-    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    return data.decode("latin-1")
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        value = value.encode("utf-8", "surrogateescape")
+    return value.decode("latin-1")
 
 
 def begin(method: str, metadata: Mapping[str, str], *, rest: bool) -> Call:
-    """Return a new call, and make it the current one. Its request id is the caller's, if well-formed."""
+    """Return a new call, and make it the current one. It continues the caller's trace.
+
+    Its request id is the caller's, if well-formed.
+    """
     request_id = ids.request_id(metadata.get("x-request-id", ""))
+    logs.enter(request_id=request_id)
+    trace_context.continue_from(metadata)
+    span = tracing.span(method, SpanKind.SERVER, {"imagegateway.request.id": request_id})
+    span.activate()
     call = Call(
         request_id=request_id,
         method=method,
         metadata=metadata,
         rest=rest,
         headers={"x-request-id": request_id},
+        log={"client": client_address(metadata)},
+        span=span,
     )
     _current.set(call)
     return call

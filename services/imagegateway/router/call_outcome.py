@@ -1,10 +1,9 @@
-"""Outcome of a call: the caller's error with its headers or trailers, and the canonical log line."""
+"""Outcome of a failed call: the caller's error with its headers or trailers."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
 from typing import TYPE_CHECKING
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -71,20 +70,3 @@ def status_details(error: GatewayError) -> bytes:
         status.details.append(packed)
     serialized: bytes = status.SerializeToString()
     return serialized
-
-
-def log_outcome(call: Call, started: float, error: GatewayError | None = None, status: int | None = None) -> None:
-    """Write the canonical log line of a call. `started`: `time.perf_counter()` at its start."""
-    level = error.meaning.level if error else "info"
-    if error:
-        status = error.meaning.http
-    getattr(_log, level)(
-        "request_finished",
-        request_id=call.request_id,
-        operation=call.method,
-        protocol="rest" if call.rest else "grpc",
-        status=status or int(call.headers.get(STATUS, "200")),
-        **({"reason": error.code, "param": error.param} if error else {}),
-        duration_ms=round((time.perf_counter() - started) * 1000, 1),
-        **call.log,
-    )

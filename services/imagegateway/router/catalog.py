@@ -75,7 +75,7 @@ class Catalog:
                 aliases[name.lower()] = model.id
             by_id[model.id] = model
             settings.update(name for route in model.routes for name in route.required_settings)
-        configured = {name for name in settings if source.text(name.removeprefix(PREFIX))}
+        configured = {name for name in settings if source.origin(name.removeprefix(PREFIX))}
         return cls(
             models=by_id,
             aliases=aliases,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 from imagegateway.platform.errors import INTERNAL, GatewayError, invalid
-from imagegateway.router import call_context, call_outcome, event_streams, form_fields, multipart
+from imagegateway.router import call_context, call_outcome, call_record, event_streams, form_fields, multipart
 from imagegateway.router.input_images import InputRole
 from imagegateway.router.json_rendering import images_to_json
 from imagegateway.router.permissions import EDIT_FORM
@@ -62,7 +62,7 @@ class FormService:
         return app
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Serve one call: context, authentication, errors and the log line."""
+        """Serve one call: context, authentication, errors, log line and metrics."""
         started = time.perf_counter()
         headers = {name.lower(): call_context.decode(value) for name, value in request.headers.items()}
         call = call_context.begin(_OPERATION, headers, rest=True)
@@ -70,15 +70,15 @@ class FormService:
             await call_context.authenticate(call, self._ring, self._limiter, EDIT_FORM)
             response = await self._edit(request, call)
         except (asyncio.CancelledError, ConnectionError):
-            call_outcome.log_outcome(call, started, status=499)
+            call_record.record(call, started, status=499)
             raise
         except Exception as error:  # noqa: BLE001  the caller gets an answer whatever happened
             failure = call_outcome.error_of(call, error)
-            call_outcome.log_outcome(call, started, error=failure)
+            call_record.record(call, started, error=failure)
             return _error_response(call, failure)
         finally:
             call.end()
-        call_outcome.log_outcome(call, started)
+        call_record.record(call, started)
         return response
 
     async def _edit(self, request: web.Request, call: Call) -> web.StreamResponse:

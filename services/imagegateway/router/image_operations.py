@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,6 @@ from imagegateway.jobs.feed import ClosingError, TooSlowError
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.readiness import OUTAGE_SECONDS
-from imagegateway.platform.supervision import cancel
 from imagegateway.router import costs, job_errors
 from imagegateway.router.budget_header import show_budget
 from imagegateway.router.call_context import STATUS, stop_on_revocation
@@ -125,15 +123,11 @@ class ImageOperations:
 
     async def _wait_for_end(self, record: JobRecord, seconds: float) -> Entry | None:
         """Return the ended job, or None after `seconds`. Raises GatewayError when a part stays away."""
-        ended = asyncio.create_task(self._watcher.ended(record.id, seconds))
-        outage = asyncio.create_task(self._readiness.outage())
         try:
-            await asyncio.wait({ended, outage}, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return ended.result()
-            raise job_errors.images_unavailable(record.id, outage.result())
-        finally:
-            await cancel(ended, outage)
+            async with self._readiness.unless_outage():
+                return await self._watcher.ended(record.id, seconds)
+        except UnavailableError as outage:
+            raise job_errors.images_unavailable(record.id, outage) from None
 
     async def _images(self, entry: Entry, plan: Plan, call: Call) -> ImagesResult:
         """Return the images of an ended job. Raises GatewayError for a job without images."""

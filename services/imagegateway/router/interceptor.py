@@ -1,4 +1,4 @@
-"""Request interceptor: call context, authentication, body budget, errors and the log line of every gRPC call."""
+"""Request interceptor: call context, authentication, body budget, errors, log line and metrics of every gRPC call."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import grpc
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError, Message
 from imagegateway.platform.errors import GatewayError
-from imagegateway.router import call_context, call_outcome, grpc_messages
+from imagegateway.router import call_context, call_outcome, call_record, grpc_messages
 from imagegateway.router.permissions import scopes_of
-from imagegateway.router.request_body import timely
+from imagegateway.router.request_body import TimedPieces
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from typing import Self
 
     from imagegateway.keys.key_ring import KeyRing
     from imagegateway.keys.policy import Scope
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from imagegateway.router.call_context import Call
     from imagegateway.router.call_limiter import CallLimiter
 
-    _Received: TypeAlias = AsyncIterator[bytes]
     _Unary: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
-    _Streaming: TypeAlias = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
+    _Bodies: TypeAlias = Callable[[AsyncIterator[Message], Context], AsyncGenerator[HttpBody, None]]
+    _Streaming: TypeAlias = Callable[[Message, Context], AsyncGenerator[Message, None]]
     _Deserializer: TypeAlias = Callable[[bytes], Message]
 
 _TRequest = TypeVar("_TRequest")
@@ -49,6 +51,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._ring = ring
         self._limiter = limiter
         self._budget = budget
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        """Wrapped methods that have been called, by their path."""
 
     async def intercept_service(
         self,
@@ -57,8 +61,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[_TRequest, _TResponse] | None:
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        if known := self._wrapped.get(method):
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or method.startswith(_OPEN):
             return handler
         name = method.rpartition("/")[2]
@@ -67,58 +73,96 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         # that ends early gRPC would never call the method, nor end the call.
         serializer = handler.response_serializer
         wrapped: grpc.RpcMethodHandler[Any, Any]  # grpc's stubs type the methods of synchronous servers
-        if handler.response_streaming:
+        if handler.response_streaming and not handler.request_streaming:
             streaming = cast("Any", self._streaming(name, scopes, handler))
             wrapped = grpc.stream_stream_rpc_method_handler(streaming, response_serializer=serializer)
         else:
-            unary = cast("Any", self._unary(name, scopes, handler))
+            wrap = self._body if handler.request_streaming else self._unary
+            unary = cast("Any", wrap(name, scopes, handler))
             wrapped = grpc.stream_unary_rpc_method_handler(unary, response_serializer=serializer)
+        self._wrapped[method] = wrapped
         return wrapped
 
     def _unary(
         self, name: str, scopes: frozenset[Scope], handler: grpc.RpcMethodHandler[Any, Any]
-    ) -> Callable[[_Received, Context], Awaitable[Message]]:
+    ) -> Callable[[object, Context], Awaitable[Message]]:
         """Return the wrapper of a method with one request and one response."""
         method = cast("_Unary", handler.unary_unary)
         deserialize = cast("_Deserializer", handler.request_deserializer)
 
-        async def serve(received: _Received, context: Context) -> Message:
+        async def serve(_received: object, context: Context) -> Message:
             call, started = _begin(name, context), time.perf_counter()
             try:
                 await call_context.authenticate(call, self._ring, self._limiter, scopes)
                 with self._budget.reservation(call.tenant) as reservation:  # gRPC keeps the message until the end
                     # No variable holds the message: the frame of a failed call lives until a garbage collection.
                     response = await method(
-                        _parse(deserialize, await _only_message(call, received, reservation)), context
+                        _parse(deserialize, await _only_message(call, context, reservation)), context
                     )
+                await context.send_initial_metadata(tuple(call.headers.items()))
             except BaseException as error:
                 await _fail(call, context, error, started, sent=False)
                 raise
-            await context.send_initial_metadata(tuple(call.headers.items()))
-            call_outcome.log_outcome(call, started)
+            call_record.record(call, started)
             return response
+
+        return serve
+
+    def _body(
+        self, name: str, scopes: frozenset[Scope], handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> Callable[[object, Context], Awaitable[HttpBody]]:
+        """Return the wrapper of a method over REST with a body in pieces and a response of pieces.
+
+        On the wire, a response of one message is a stream with one message. gRPC sends the message that a method
+        returns together with the status, and each earlier one by another write.
+        """
+        method = cast("_Bodies", handler.stream_stream)
+        deserialize = cast("_Deserializer", handler.request_deserializer)
+
+        async def serve(_received: object, context: Context) -> HttpBody:
+            call, started = _begin(name, context), time.perf_counter()
+            sent = False
+            missing: int | None = None
+            last = HttpBody()  # an event stream states no length, and ends with this empty piece
+            try:
+                await call_context.authenticate(call, self._ring, self._limiter, scopes)
+                with self._budget.reservation(call.tenant) as reservation:
+                    request = _Requests(deserialize, _messages(call, context, reservation))
+                    async with aclosing(method(request, context)) as pieces:
+                        async for piece in pieces:
+                            if not sent:
+                                await context.send_initial_metadata(tuple(call.headers.items()))
+                                sent = True
+                                missing = _length(call)
+                            if missing is not None:
+                                missing -= len(piece.data)
+                            if missing == 0:
+                                last = piece
+                            else:
+                                await context.write(piece.SerializeToString())
+            except BaseException as error:
+                await _fail(call, context, error, started, sent=sent)
+                raise
+            call_record.record(call, started)
+            return last
 
         return serve
 
     def _streaming(
         self, name: str, scopes: frozenset[Scope], handler: grpc.RpcMethodHandler[Any, Any]
-    ) -> Callable[[_Received, Context], AsyncIterator[Message]]:
-        """Return the wrapper of a method with a stream of responses."""
-        method = cast("_Streaming", handler.stream_stream if handler.request_streaming else handler.unary_stream)
+    ) -> Callable[[object, Context], AsyncIterator[Message]]:
+        """Return the wrapper of a method with one request and a stream of responses."""
+        method = cast("_Streaming", handler.unary_stream)
         deserialize = cast("_Deserializer", handler.request_deserializer)
 
-        async def serve(received: _Received, context: Context) -> AsyncIterator[Message]:
+        async def serve(_received: object, context: Context) -> AsyncIterator[Message]:
             call, started = _begin(name, context), time.perf_counter()
             sent = False
             missing: int | None = None
             try:
                 await call_context.authenticate(call, self._ring, self._limiter, scopes)
                 with self._budget.reservation(call.tenant) as reservation:
-                    request = (
-                        _parse_all(deserialize, _messages(call, received, reservation))
-                        if handler.request_streaming
-                        else _parse(deserialize, await _only_message(call, received, reservation))
-                    )
+                    request = _parse(deserialize, await _only_message(call, context, reservation))
                     async with aclosing(method(request, context)) as messages:
                         del request  # see _unary
                         async for message in messages:
@@ -137,40 +181,61 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 # With all bytes of its stated length, the caller has the whole response and may leave before its end.
                 await _fail(call, context, error, started, sent=sent, whole=missing == 0)
                 raise
-            call_outcome.log_outcome(call, started)
+            call_record.record(call, started)
 
         return serve
 
 
-async def _messages(call: Call, received: _Received, reservation: BodyReservation) -> AsyncGenerator[bytes]:
-    """Yield the caller's messages, and reserve their memory.
+class _Received:
+    """The caller's messages, or the pieces of them that Envoy sends. Holds none, unlike gRPC's own iterator."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data: bytes = await self._context.read()
+        if data is grpc.aio.EOF:  # type: ignore[comparison-overlap]
+            raise StopAsyncIteration
+        return data
+
+
+class _Requests:
+    """The parsed messages of a stream. Raises GatewayError as `_messages` and `_parse` do."""
+
+    def __init__(self, deserialize: _Deserializer, messages: AsyncIterator[bytes]) -> None:
+        self._deserialize = deserialize
+        self._messages = messages
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        return _parse(self._deserialize, await anext(self._messages))
+
+
+def _messages(call: Call, context: Context, reservation: BodyReservation) -> AsyncIterator[bytes]:
+    """Return the caller's messages, which reserve their memory.
 
     The messages of Envoy's transcoder reserve none: they are small, or pieces of a body whose reader reserves it.
-    Raises GatewayError as `timely` and `grpc_messages.read` do.
+    Raises GatewayError as `TimedPieces` and `grpc_messages.read` do.
     """
+    received = _Received(context)
     encoding = call.metadata.get(grpc_messages.PIECES)
-    generator = cast("AsyncGenerator[bytes]", aiter(received))
-    async with aclosing(generator) as sent:  # else the generator keeps a message until a garbage collection
-        if encoding is None:
-            async for data in sent:
-                yield data
-        else:
-            async with (
-                aclosing(timely(sent)) as pieces,
-                aclosing(grpc_messages.read(pieces, encoding, reservation)) as messages,
-            ):
-                async for data in messages:
-                    yield data
+    if encoding is None:
+        return received
+    return grpc_messages.read(TimedPieces(received, len), encoding, reservation)
 
 
-async def _only_message(call: Call, received: _Received, reservation: BodyReservation) -> bytes:
+async def _only_message(call: Call, context: Context, reservation: BodyReservation) -> bytes:
     """Return the message of a call with one request.
 
     Raises GatewayError INVALID_VALUE for a call without a whole message, and as `_messages` does.
     """
-    async with aclosing(_messages(call, received, reservation)) as messages:
-        async for data in messages:
-            return data
+    async for data in _messages(call, context, reservation):
+        return data
     raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
 
@@ -182,11 +247,6 @@ def _parse(deserialize: _Deserializer, data: bytes) -> Message:
         raise GatewayError(
             ErrorReason.ERROR_REASON_INVALID_VALUE, "The request holds a value of another type than its field's."
         ) from None
-
-
-async def _parse_all(deserialize: _Deserializer, messages: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-    async for data in messages:
-        yield _parse(deserialize, data)
 
 
 def _length(call: Call) -> int | None:
@@ -210,12 +270,12 @@ async def _fail(
     `sent`: the response has begun. `whole`: the caller has all of it.
     """
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        call_outcome.log_outcome(call, started, status=None if whole else 499)
+        call_record.record(call, started, status=None if whole else 499)
         return
     if not isinstance(error, Exception):
         return
     failure = call_outcome.error_of(call, error)
-    call_outcome.log_outcome(call, started, error=failure)
+    call_record.record(call, started, error=failure)
     traceback.clear_frames(error.__traceback__)  # the frames would hold the body until a garbage collection
     # A stream that has begun can only end with the status. Its last event carries the error already.
     trailing: list[tuple[str, str | bytes]] = [] if sent else list(call_outcome.error_trailers(call, failure).items())

@@ -35,5 +35,5 @@ class JobLookup:
                 entry = await self.find(job_id)
         if entry is None or entry.record.tenant != call.tenant:
             raise job_not_found(job_id)
-        call.log["job_id"] = job_id
+        call.name_job(job_id)
         return entry

@@ -100,7 +100,7 @@ class JobOperations:
     async def _written(self, change: Coroutine[Any, Any, Entry]) -> Entry:
         """Return the job of a change as soon as the change is written.
 
-        Raises GatewayError when the engine does not answer, and UnavailableError after 6 s while a part stays
+        Raises GatewayError when the engine does not answer, and UnavailableError after 10 s while a part stays
         unavailable. A change with an owner goes on then.
         """
         writing = asyncio.create_task(change)

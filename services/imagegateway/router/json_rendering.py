@@ -43,20 +43,20 @@ class JsonDocument:
 
     def pieces(self, start: bytes = b"", end: bytes = b"") -> Iterator[bytes]:
         """Yield `start`, the document and `end`, in pieces."""
-        pending = bytearray(start + self._texts[0])
+        pending = [start + self._texts[0]]
         for content, text in zip(self._contents, self._texts[1:], strict=True):
             data = memoryview(content)
             for at in range(0, len(data), _STEP):
                 if at:
-                    yield bytes(pending)
+                    yield b"".join(pending)
                     pending.clear()
-                pending += pybase64.b64encode(data[at : at + _STEP])
-            pending += text
-            if len(pending) >= _STEP:
-                yield bytes(pending)
+                pending.append(pybase64.b64encode(data[at : at + _STEP]))
+            pending.append(text)
+            if sum(map(len, pending)) >= _STEP:
+                yield b"".join(pending)
                 pending.clear()
         if pending or end:
-            yield bytes(pending + end)
+            yield b"".join((*pending, end))
 
 
 def to_json(message: Message) -> bytes:

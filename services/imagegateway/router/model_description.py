@@ -15,7 +15,7 @@ from imagegateway.router.validation.appearance_checks import OPENAI_STYLES
 from imagegateway.v1 import model_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import date
 
     from imagegateway.providers.catalog import Model
@@ -38,8 +38,9 @@ def describe_models(
 
     `stored`, `defaults`: as for `describe_model`. `shows` returns whether the caller may see a model id.
     """
+    served = _default_models(catalog, stored, defaults)
     return [
-        describe_model(catalog, model, stored, defaults)
+        _describe(catalog, model, stored, served)
         for _, model in sorted(catalog.models.items())
         if shows(model.id)
         and (not modality or model.modality == modality)
@@ -54,6 +55,10 @@ def describe_model(
 
     `stored`: routes that the tenant has stored a key for. `defaults`: default models by operation.
     """
+    return _describe(catalog, model, stored, _default_models(catalog, stored, defaults))
+
+
+def _describe(catalog: Catalog, model: Model, stored: Collection[str], served: Mapping[str, Model]) -> pb.Model:
     available = any(catalog.ready(route, stored) for route in model.routes) and not catalog.is_retired(model)
     return pb.Model(
         id=model.id,
@@ -80,17 +85,15 @@ def describe_model(
         retired_at=model.retired_at.isoformat() if model.retired_at else None,
         successor=model.successor or None,
         pricing=_pricing(catalog, model, stored),
-        default_for=_operations(catalog, model, stored, defaults),
+        default_for=[operation for operation, default in served.items() if default is model],
     )
 
 
-def _operations(
-    catalog: Catalog, model: Model, stored: Collection[str], defaults: Mapping[str, str]
-) -> Iterator[str]:
-    """Yield the operations that a model serves where a request names none."""
-    for operation, name in defaults.items():
-        if catalog.default_or_embedded(catalog.resolve(name), stored) is model:
-            yield operation
+def _default_models(catalog: Catalog, stored: Collection[str], defaults: Mapping[str, str]) -> dict[str, Model]:
+    """Return the model that serves requests without a model, by operation."""
+    return {
+        operation: catalog.default_or_embedded(catalog.resolve(name), stored) for operation, name in defaults.items()
+    }
 
 
 def _pricing(catalog: Catalog, model: Model, stored: Collection[str]) -> pb.ModelPricing | None:

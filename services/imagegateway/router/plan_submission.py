@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.jobs import job_trace
 from imagegateway.jobs.stream_errors import StaleError, unavailable
 from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import ids
@@ -81,6 +82,7 @@ class PlanSubmission:
             joined = await self._join(record, plan, call.tenant, key)
             if joined:
                 call.headers["x-job-id"] = joined.record.id
+                call.name_job(joined.record.id)
                 return joined
         try:
             async with self._limiter.hold(call.headers, call.caller, plan.task.n):
@@ -97,7 +99,7 @@ class PlanSubmission:
                 raise unavailable() from None
             entry = joined
         call.headers["x-job-id"] = entry.record.id
-        call.log["job_id"] = entry.record.id
+        call.name_job(entry.record.id)
         return entry
 
     async def preview(self, plan: Plan, call: Call) -> Cost | None:
@@ -139,6 +141,7 @@ class PlanSubmission:
             estimate=costs.estimate(plan, self._catalog),
         )
         self._retention.apply(record)
+        job_trace.begin(record)
         credential = call.byok.get(plan.route.name)
         if credential:
             record.sealed_credential = self._sealer.seal(credential)

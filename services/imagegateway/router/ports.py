@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.idempotency import IdempotencyClaim
@@ -126,6 +127,10 @@ class ReadinessGate(Protocol):
 
     def has_outage(self) -> bool:
         """Return True when a part has been away too long for calls to wait."""
+        ...
+
+    def unless_outage(self) -> AbstractAsyncContextManager[None]:
+        """Return a context that cancels its body in an outage, and raises its UnavailableError."""
         ...
 
     async def outage(self) -> UnavailableError:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.inflation import GZIP_OR_ZLIB, inflate
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+    from typing import Self
 
-    from imagegateway.router.body_budget import BodyReservation
-
+_T = TypeVar("_T")
 _MIB: Final = 1024 * 1024
 
 MAX_JSON_BYTES: Final = 60 * _MIB
@@ -33,67 +33,77 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
-async def read(pieces: AsyncIterable[bytes], encoding: str, reservation: BodyReservation) -> bytearray:
-    """Return a decoded JSON body, and reserve its memory. `encoding`: the header Content-Encoding.
-
-    Raises GatewayError as `decoded` and `BodyReservation.grow` do.
-    """
-    body = bytearray()  # joining a list of pieces would hold the body twice
-    async for piece in decoded(pieces, encoding, MAX_JSON_BYTES):
-        reservation.grow(len(piece))
-        body += piece
-    return body
-
-
 async def decoded(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> AsyncIterator[bytes]:
-    """Yield the decoded pieces of a body.
+    """Yield the decoded pieces of a body. Raises GatewayError as `Decoder` and `TimedPieces` do."""
+    decoder = Decoder(encoding, limit)
+    async for piece in TimedPieces(pieces, len):
+        for data in decoder.feed(piece):
+            yield data
+    decoder.finish()
 
-    Raises GatewayError: UNSUPPORTED_MEDIA_TYPE for an encoding other than gzip and deflate; INVALID_VALUE for data
-    in another encoding; REQUEST_TOO_LARGE after `limit` decoded bytes; REQUEST_TIMEOUT as `timely` does.
-    """
-    name = encoding.strip().lower()
-    if name not in _ENCODINGS:
-        raise GatewayError(
-            ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
-            "Content-Encoding must be gzip or deflate.",
-            param="Content-Encoding",
-        )
-    inflater = None if name in {"", "identity"} else _Inflater()
-    size = 0
-    async for piece in timely(pieces):
-        for data in inflater.feed(piece) if inflater else (piece,):
-            size += len(data)
-            if size > limit:
+
+class Decoder:
+    """Decoder of one body. `encoding`: the header Content-Encoding. `limit`: most decoded bytes."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        """Raise GatewayError UNSUPPORTED_MEDIA_TYPE for an encoding other than gzip and deflate."""
+        name = encoding.strip().lower()
+        if name not in _ENCODINGS:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
+                "Content-Encoding must be gzip or deflate.",
+                param="Content-Encoding",
+            )
+        self._inflater = None if name in {"", "identity"} else _Inflater()
+        self._limit = limit
+        self._size = 0
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the decoded data of a piece.
+
+        Raises GatewayError: INVALID_VALUE for data in another encoding; REQUEST_TOO_LARGE after `limit` bytes.
+        """
+        for data in self._inflater.feed(piece) if self._inflater else (piece,):
+            self._size += len(data)
+            if self._size > self._limit:
                 raise GatewayError(
-                    ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, f"The request body is over {limit // _MIB} MiB."
+                    ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, f"The request body is over {self._limit // _MIB} MiB."
                 )
             yield data
-    if inflater and not inflater.finished:
-        raise _damaged()
+
+    def finish(self) -> None:
+        """Raise GatewayError INVALID_VALUE for a body that ends early."""
+        if self._inflater and not self._inflater.finished:
+            raise _damaged()
 
 
-async def timely(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-    """Yield the pieces of a body, with a timeout of the waits for its sender.
+class TimedPieces(Generic[_T]):
+    """The pieces of a body, with a timeout of the waits for its sender. `size` returns the bytes of a piece.
 
     Raises GatewayError REQUEST_TIMEOUT after one wait of over 50 s, and when all waits together exceed 50 s plus one
     second per 16 KiB received.
     """
-    clock = asyncio.get_running_loop().time
-    iterator = aiter(pieces)
-    left = _STALL_SECONDS
-    while True:
-        began = clock()
+
+    def __init__(self, pieces: AsyncIterable[_T], size: Callable[[_T], int]) -> None:
+        self._pieces = aiter(pieces)
+        self._size = size
+        self._clock = asyncio.get_running_loop().time
+        self._left = _STALL_SECONDS
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _T:
+        began = self._clock()
         try:
-            async with asyncio.timeout(min(left, _STALL_SECONDS)):
-                piece = await anext(iterator, None)
+            async with asyncio.timeout(min(self._left, _STALL_SECONDS)):
+                piece = await anext(self._pieces)
         except TimeoutError:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, "The request body took too long to arrive."
             ) from None
-        if piece is None:
-            return
-        left += len(piece) / _SLOWEST - (clock() - began)
-        yield piece
+        self._left += self._size(piece) / _SLOWEST - (self._clock() - began)
+        return piece
 
 
 class _Inflater:

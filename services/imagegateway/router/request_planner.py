@@ -102,6 +102,9 @@ class RequestPlanner:
         has_mask: bool = False,
         has_markup: bool = False,
     ) -> Plan:
+        # Before validation, so that the log line and the metrics of a refused request name the model, too.
+        if model_id := self._catalog.aliases.get((request.model or default_model).lower()):
+            call.log["model"] = model_id
         return validate_request(
             request,
             self._catalog,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 from imagegateway.platform.errors import GatewayError
-from imagegateway.router import call_context, json_body, request_body
+from imagegateway.router import call_context, json_body
+from imagegateway.router.request_body import MAX_JSON_BYTES, Decoder, TimedPieces
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from imagegateway.router.call_context import Call
 
 JSON: Final = "application/json"
+_LENGTH: Final = "x-body-length"
+"""Header of `envoy/hooks.lua` with the length of a REST call's body in bytes, where the caller states one."""
 _P = TypeVar("_P", bound="Piece")
 
 
@@ -24,28 +27,36 @@ async def read_json(
 ) -> dict[str, Any]:
     """Return the fields of a JSON body. `required`: an absent body is an error, else it has no fields.
 
-    Raises GatewayError UNSUPPORTED_MEDIA_TYPE, and as `request_body.read` and `json_body.parse` do.
+    Reserve the body's memory. Raises GatewayError UNSUPPORTED_MEDIA_TYPE, OVERLOADED, and as `request_body` and
+    `json_body.parse` do.
     """
-    call.log["request_bytes"] = 0
-
-    async def data() -> AsyncIterator[bytes]:
-        size = 0
-        kind = ""
-        async for piece in pieces:
-            kind = kind or piece.content_type.partition(";")[0].strip().lower()
-            if not required and not kind and not piece.data:
-                continue
-            if kind != JSON:
-                raise GatewayError(
-                    ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
-                    "The content type must be application/json, or multipart/form-data for edits.",
-                )
-            size += len(piece.data)
-            call.log["request_bytes"] = size
-            yield piece.data
-
-    body = await request_body.read(data(), call.metadata.get("content-encoding", ""), reservation)
+    length = call.metadata.get(_LENGTH) if call.rest else None
+    size = call.log["request_bytes"] = 0
+    kind = ""
+    body = bytearray()  # joining a list of pieces would hold the body twice
+    decoder = Decoder(call.metadata.get("content-encoding", ""), MAX_JSON_BYTES)
+    async for piece in TimedPieces(pieces, _size):
+        kind = kind or piece.content_type.partition(";")[0].strip().lower()
+        if not required and not kind and not piece.data:
+            continue
+        if kind != JSON:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
+                "The content type must be application/json, or multipart/form-data for edits.",
+            )
+        size += len(piece.data)
+        call.log["request_bytes"] = size
+        for data in decoder.feed(piece.data):
+            reservation.grow(len(data))
+            body += data
+        if str(size) == length:
+            break  # the end of the stream would be one more message
+    decoder.finish()
     return json_body.parse(body) if body or required else {}
+
+
+def _size(piece: HttpBody) -> int:
+    return len(piece.data)
 
 
 class Piece(Protocol):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagegateway.platform.private_files import write_private
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.stack import envoy_config, supervisor
-from imagegateway.stack.templates import render, write_private
+from imagegateway.stack.free_port import free_port
+from imagegateway.stack.templates import render
 
 if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
@@ -30,10 +31,7 @@ class StackConfig:
     @classmethod
     def create(cls, settings: Settings) -> StackConfig:
         """Choose a free port and a password for the stack's own NATS server."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        return cls(settings, port, secrets.token_urlsafe(24))
+        return cls(settings, free_port(), secrets.token_urlsafe(24))
 
     @property
     def run_dir(self) -> Path:
@@ -69,10 +67,9 @@ class StackConfig:
     def _programs(self) -> dict[str, object]:
         return {
             "socket": self.settings.socket("supervisor"),
-            "python": sys.executable,
             "nats": "" if self.settings.nats_url else binary("nats-server"),
             "envoy": binary("envoy"),
-            "threads": min(os.cpu_count() or 1, 4),
+            "threads": min(os.cpu_count() or 1, 4, self.settings.routers),  # a thread serves more than a router
             "routers": self.settings.routers,
         }
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import re
 import secrets
+import shutil
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import grpc
 import orjson
 from imagegateway.keys import key_tags
 from imagegateway.keys.api_keys import fingerprint
 from imagegateway.media.web import openapi
-from imagegateway.platform import ids, machine
+from imagegateway.platform import client_address, ids, machine, sockets
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.grpc_server import MAX_METADATA_BYTES
+from imagegateway.platform.hosts import HostPort
+from imagegateway.platform.private_files import write_private
+from imagegateway.platform.secret import SecretFile
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.router import call_context, call_outcome
 from imagegateway.router.request_body import MAX_FORM_BYTES
-from imagegateway.stack.templates import FILES, render, write_private
+from imagegateway.stack import envoy_secrets, envoy_upstreams, public_certificate, stack_metrics
+from imagegateway.stack.envoy_upstreams import Upstreams
+from imagegateway.stack.public_certificate import CertificateFiles
+from imagegateway.stack.templates import FILES, render
 from imagegateway.v1 import image_service_pb2
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -31,6 +40,8 @@ if TYPE_CHECKING:
 
 LUA: Final = FILES / "envoy"
 """Folder of the Lua hooks and Envoy's templates."""
+ADMIN_SOCKET: Final = "envoy-admin.sock"
+"""Socket of Envoy's administration, in the folder that `document` names."""
 _DESCRIPTORS: Final = Path(image_service_pb2.__file__).with_name("descriptors.binpb")
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _SLASHED: Final = "model_id"
@@ -50,7 +61,7 @@ _RESERVED_FILES: Final = 500
 _FEWEST_CONNECTIONS: Final = 200
 
 _ADDRESS_GROUPS: Final = 16
-"""Groups of client addresses whose connections Envoy counts. Each group costs Envoy 2.5 MiB of memory."""
+"""Groups of client addresses whose connections Envoy counts. Each group costs Envoy 0.4 MiB of memory."""
 
 _LIMITED_ADDRESSES: Final = 4096
 """Client addresses of each group whose requests Envoy counts. Each costs Envoy some hundred bytes of memory."""
@@ -83,30 +94,80 @@ def write(settings: Settings, folder: Path, *, inline_routes: bool = False) -> N
 
     `inline_routes`: write routes into `envoy.yaml`, for Envoy's validation mode, which reads no file of routes.
     """
+    if files := CertificateFiles.of(settings):
+        files.write(folder)
+    if internal := settings.internal.tls_files:
+        envoy_upstreams.write_certificates(internal, folder)
     write_private(folder / "edge_settings.lua", edge_settings(settings))
-    values = _values(settings, folder)
+    values = {**_values(settings, folder, Upstreams.of_stack(settings)), "api": settings.socket("envoy-api")}
     write_private(folder / "envoy.yaml", render("envoy/envoy.yaml.j2", inline_routes=inline_routes, **values))
-    for listener in ("public", "admin"):
-        write_private(
-            folder / f"{listener}_routes.yaml", render("envoy/route_table.yaml.j2", name=listener, **values)
-        )
+    if inline_routes:
+        return
+    for listener in ("public", "admin") if settings.admin_listen else ("public",):
+        table = render("envoy/route_table.yaml.j2", table=listener, **values)
+        write_private(folder / f"{listener}_routes.yaml", table)
 
 
-def _values(settings: Settings, folder: Path) -> dict[str, object]:
-    """Return the values of the templates."""
+def document(settings: Settings, upstreams: Upstreams, folder: Path | None = None) -> str:
+    """Return the configuration of an Envoy that runs alone, in one document. Raises SettingError.
+
+    `folder`: folder for copies of the files that the document names. Without it, the document names files of this
+    package and of `run/`, and holds the settings of the hooks, a secret, itself.
+    """
+    if folder is None:
+        settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sockets.make_folder(settings.socket("envoy-admin").parent)
+        _write_certificates(settings, settings.run_dir)
+        values = {**_values(settings, settings.run_dir, upstreams), "edge_settings": edge_settings(settings)}
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        lua = folder / "lua"
+        shutil.copytree(LUA, lua, ignore=shutil.ignore_patterns("*.j2"), dirs_exist_ok=True)
+        descriptors = Path(shutil.copy(_DESCRIPTORS, folder))
+        write_private(folder / "edge_settings.lua", edge_settings(settings))
+        _write_certificates(settings, folder)
+        files = {"lua": lua, "descriptors": descriptors, "admin": folder / ADMIN_SOCKET}
+        values = {**_values(settings, folder, upstreams), **files}
+    # `up` has that port for its whole stack; an Envoy that runs alone takes the port where it is set.
+    metrics = HostPort(settings.metrics_host, settings.metrics_port) if settings.metrics_port_is_set else None
+    values |= {"metrics": metrics, "metrics_url": stack_metrics.ENVOY_URL}
+    return render("envoy/envoy.yaml.j2", inline_routes=True, **values)
+
+
+def _write_certificates(settings: Settings, folder: Path) -> None:
+    """Write the files through which an Envoy that runs alone reads certificates."""
+    if settings.edge.tls_cert and settings.edge.tls_key:
+        resource = folder / public_certificate.RESOURCE
+        envoy_secrets.write_certificate(resource, "public", settings.edge.tls_cert, settings.edge.tls_key)
+    if internal := settings.internal.tls_files:
+        envoy_upstreams.write_certificates(internal, folder)
+
+
+def _values(settings: Settings, folder: Path, upstreams: Upstreams) -> dict[str, object]:
+    """Return the values of the templates. `folder`: folder of the files that Envoy reads."""
+    internal_tls = {
+        "certificate": folder / envoy_upstreams.CERTIFICATE,
+        "authority": folder / envoy_upstreams.AUTHORITY,
+    }
     allowed_methods = _allowed_methods()
     connections = connection_limit(settings.connections, machine.open_files())
     return {
         "folder": folder,
         "admin": settings.socket("envoy-admin"),
-        "api": settings.socket("envoy-api"),
+        "api": None,
+        "metrics": None,
+        "edge_settings": None,
         "host": settings.host,
         "port": settings.port,
+        "http3": settings.edge.http3,
+        "trusted_proxies": settings.edge.trusted_proxies,
+        "client_address": client_address.HEADER,
+        "public_port": urlsplit(settings.public_url).port or http.client.HTTPS_PORT,
+        "certificate": folder / public_certificate.RESOURCE if settings.edge.tls_cert else None,
         "lua": LUA,
         "descriptors": _DESCRIPTORS,
-        "routers": [settings.socket(f"router-{index}") for index in range(settings.routers)],
-        "uploads": [settings.socket(f"uploads-{index}") for index in range(settings.routers)],
-        "media": settings.socket("media"),
+        "upstreams": upstreams,
+        "internal_tls": internal_tls if settings.internal.tls_files else None,
         "max_form_bytes": MAX_FORM_BYTES,
         "max_response_bytes": MAX_RESPONSE_BYTES,
         "local_replies": LOCAL_REPLIES,
@@ -160,6 +221,7 @@ def edge_settings(settings: Settings) -> str:
         "envoy/edge_settings.lua.j2",
         signing_keys=key_tags.signing_keys(settings),
         adopted_key=settings.api_key.reveal(),
+        adopted_key_file=settings.api_key.path.absolute() if isinstance(settings.api_key, SecretFile) else "",
         fingerprint=fingerprint,
         max_header_bytes=_MAX_HEADER_BYTES,
         max_headers=_MAX_HEADERS,

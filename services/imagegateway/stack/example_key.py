@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
+from imagegateway.platform.secret import SecretFile
 
 if TYPE_CHECKING:
     from imagegateway.keys.gateway_keys import GatewayKeys
@@ -19,7 +20,7 @@ class ExampleKey:
 
     secret: str
     shown: str
-    """The secret, or a reference to the environment variable that holds the secret."""
+    """The secret, or a shell's reference to the environment variable or file that holds the secret."""
     note: str
     """Origin and lifetime of the key."""
 
@@ -47,7 +48,8 @@ async def example_key(settings: Settings, keys: GatewayKeys, *, create: bool) ->
             )
             return None
         # The operator knows the secret: keep it out of the terminal and its logs.
-        return ExampleKey(secret, f"${API_KEY_NAME}", "the key from the settings")
+        file = settings.api_key.path if isinstance(settings.api_key, SecretFile) else None
+        return ExampleKey(secret, f"$(cat {file})" if file else f"${API_KEY_NAME}", "the key from the settings")
     if not create:
         return None
     if not await keys.has_lasting_key():

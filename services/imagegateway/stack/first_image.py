@@ -1,4 +1,4 @@
-"""Self-check: make the first image through the public REST API, as a caller does."""
+"""Self-check: make the first image through the public REST API, over this machine's socket."""
 
 from __future__ import annotations
 
@@ -56,12 +56,13 @@ async def _request(settings: Settings, api_key: str) -> bytes:
     """Make one call. It needs no HTTP client, which would be 12 MB in this process for as long as the stack runs."""
     body = json.dumps(_REQUEST).encode()
     head = (
-        f"POST {_PATH} HTTP/1.0\r\nhost: {settings.local_host}\r\nauthorization: Bearer {api_key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"POST {_PATH} HTTP/1.0\r\nhost: localhost\r\nauthorization: Bearer {api_key}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"prefer: wait={_ATTEMPT_SECONDS:.0f}\r\n\r\n"  # whatever IMAGEGATEWAY_INLINE_WAIT says
     )
     try:
         async with asyncio.timeout(_ATTEMPT_SECONDS):
-            reader, writer = await asyncio.open_connection(settings.local_host, settings.port)
+            reader, writer = await asyncio.open_unix_connection(settings.socket("envoy-api"))
             try:
                 writer.write(head.encode() + body)
                 answer = await reader.read()  # the end of an HTTP/1.0 answer is that of its connection

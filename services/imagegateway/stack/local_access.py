@@ -7,29 +7,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from imagegateway.platform.private_files import write_private
+
 _FILE: Final = Path("run", "local-access.json")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalAccess:
-    """Address of the stack's public port, and the secret of a key for it."""
+    """Access to the stack's public API: its address for people, its UNIX socket, and the secret of a key."""
 
     url: str
+    socket: Path
+    """Socket without TLS, so that no certificate has to name this machine."""
     key: str
 
     @classmethod
     def load(cls, data_dir: Path) -> LocalAccess | None:
         """Return the access to the stack of a data directory, or None if none runs there."""
         try:
-            return cls(**json.loads((data_dir / _FILE).read_text()))
-        except (OSError, ValueError, TypeError):
+            fields = json.loads((data_dir / _FILE).read_text())
+            return cls(fields["url"], Path(fields["socket"]), fields["key"])
+        except (OSError, ValueError, TypeError, LookupError):
             return None
 
     def save(self, data_dir: Path) -> None:
         """Write the file for this user alone."""
-        path = data_dir / _FILE
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(self)))
+        write_private(data_dir / _FILE, json.dumps(asdict(self), default=str))
 
     @staticmethod
     def remove(data_dir: Path) -> None:

@@ -7,12 +7,13 @@ ready: `imagegateway logs` shows them, and a start that fails does.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import log_lines, logs
+from imagegateway.platform import log_lines, setting_source
 from imagegateway.platform.printable import printable
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 FILE: Final = "gateway.log"
 """Name of the file in the folder `run`. The file before the last rotation has the suffix `.1`."""
 _CHUNK: Final = 65_536
+_PIPE_BYTES: Final = 1 << 20
+"""Size of the pipe. Long lines of several processes could mix only in a full one."""
 _END_SECONDS: Final = 5.0
 _LOUD: Final = frozenset({"warning", "error", "critical"})
 
@@ -34,11 +37,12 @@ class LogRelay:
         self._path = settings.run_dir / FILE
         self._max_bytes = max_bytes
         self._pretty = settings.log_format.is_pretty()
-        self._colors = logs.colors()
+        self._colors = setting_source.colors()
         self._withheld: list[str] | None = [] if self._pretty else None
         self._lock = threading.Lock()
         self._file = _open(self._path)
         self._read_end, self.write_end = os.pipe()
+        fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         """End of the pipe for the process manager."""
         self._thread = threading.Thread(target=self._run, name="log relay", daemon=True)
 

@@ -51,9 +51,12 @@ def make_private(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(settings: Settings) -> Iterator[None]:
-    """Lock the data directory. Raises StackError, naming the process, if another stack holds the lock."""
-    path = settings.data_dir / _LOCK
+def lock(settings: Settings, name: str = _LOCK) -> Iterator[None]:
+    """Lock the data directory, or by another `name` one part in it.
+
+    Raises StackError, naming the process, if another process holds the lock.
+    """
+    path = settings.data_dir / name
     file: IO[str]
     with path.open("a+") as file:
         try:
@@ -62,7 +65,7 @@ def lock(settings: Settings) -> Iterator[None]:
             file.seek(0)
             raise StackError(
                 f"the data directory {settings.data_dir} is in use by process {file.read().strip() or '?'}: "
-                "stop that stack, or set IMAGEGATEWAY_DATA_DIR"
+                "stop that process, or set IMAGEGATEWAY_DATA_DIR"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -71,22 +74,32 @@ def lock(settings: Settings) -> Iterator[None]:
 
 
 def check_port(settings: Settings) -> None:
-    """Raise StackError if the stack can't listen on its public port, or on that of administration."""
-    _probe(HostPort(settings.host, settings.port), "IMAGEGATEWAY_PORT")
+    """Raise StackError if the stack can't listen on a port: the public one, that of administration or of metrics.
+
+    A busy default port for metrics is no error.
+    """
+    public = HostPort(settings.host, settings.port)
+    _probe(public, "IMAGEGATEWAY_PORT")
+    if settings.edge.http3:
+        _probe(public, "IMAGEGATEWAY_PORT", socket.SOCK_DGRAM)
     if settings.admin_listen:
         _probe(settings.admin_listen, "IMAGEGATEWAY_ADMIN_LISTEN")
+    if settings.metrics_port_is_set:
+        _probe(HostPort(settings.metrics_host, settings.metrics_port), "IMAGEGATEWAY_METRICS_PORT")
 
 
-def _probe(address: HostPort, setting: str) -> None:
+def _probe(address: HostPort, setting: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
     """Raise StackError naming the setting if an address can't be listened on."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:  # for UDP the option would share the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address.host, address.port))
         except OSError as error:
             raise StackError(
-                f"port {address.port} on {address.host} can't be used ({error.strerror}): "
+                f"{protocol} port {address.port} on {address.host} can't be used ({error.strerror}): "
                 f"stop the process that listens there, or set {setting}"
             ) from None
 

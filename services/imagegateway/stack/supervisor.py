@@ -6,15 +6,14 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import setting_source
-from imagegateway.stack.die_with_parent import die_with_parent
+from imagegateway.stack import process_manager
 from imagegateway.stack.errors import StackError
+from imagegateway.stack.forked import ForkedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +32,7 @@ _CRASH_SECONDS: Final = 60.0
 class Supervisor:
     """The running supervisord."""
 
-    process: subprocess.Popen[bytes]
+    process: ForkedProcess
     log: Path
     _offset: int = 0
     """Bytes of the log that have been read."""
@@ -41,24 +40,15 @@ class Supervisor:
     """Times of each process's crashes, monotonic seconds."""
 
     @classmethod
-    def spawn(cls, run_dir: Path, settings: Mapping[str, str], output: int) -> Supervisor:
-        """Start supervisord with the configuration in `run_dir`; `settings` are environment variables.
+    def spawn(cls, run_dir: Path, environment: Mapping[str, str], output: int) -> Supervisor:
+        """Start supervisord with the configuration in `run_dir`; `environment`: further variables of all processes.
 
         `output` is the file descriptor for what all processes write.
         """
         log = run_dir / "supervisord.log"
         log.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(run_dir / CONFIG)],
-            # Its own session: Ctrl-C reaches this process only, which stops the stack in order.
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  no threads run yet
-            env={**setting_source.environment(), **settings, "PYTHONUNBUFFERED": "1"},
-        )
-        return cls(process, log)
+        run = partial(process_manager.run, run_dir / CONFIG, output, environment, os.getpid())
+        return cls(ForkedProcess(run), log)
 
     def check(self) -> None:
         """Raise StackError if supervisord ended, or if a process can't be kept running.
@@ -84,13 +74,10 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop all processes in order. Kill supervisord after 90 s."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait(_STOP_SECONDS) is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
 
     def _read_log(self) -> None:
         with contextlib.suppress(FileNotFoundError), self.log.open() as file:

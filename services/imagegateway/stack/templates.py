@@ -1,4 +1,4 @@
-"""Rendering of configuration files from Jinja templates, readable by this user only."""
+"""Rendering of configuration files from Jinja templates."""
 
 from __future__ import annotations
 
@@ -31,9 +31,3 @@ def _environment() -> Environment:
 def _literal(value: object) -> str:
     """Return a text escaped for supervisord, which expands `%(name)s`."""
     return str(value).replace("%", "%%")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read."""
-    path.touch(mode=0o600)
-    path.write_text(text)

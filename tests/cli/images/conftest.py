@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.cli.images import following, results, submission
 
 from tests.support import command, fake_gateway
 from tests.support.fake_gateway import KEY, QUEUED, FakeGateway
@@ -32,7 +33,10 @@ def gateway() -> Iterator[FakeGateway]:
 
 
 @pytest.fixture
-def run(gateway: FakeGateway) -> Run:
-    """Run a command in this process, which calls the fake gateway."""
-
+def run(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process, which calls the fake gateway, almost without pauses."""
+    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(following, "_LONGEST_PAUSE", 0.001)
+    for module in (results, submission):
+        monkeypatch.setattr(module, "_PAUSES", (0.001,) * 3)
     return lambda *arguments, **options: command.run(*arguments, url=gateway.url, key=KEY, **options)

@@ -262,6 +262,7 @@ def test_full_disk_names_the_way_back_to_the_job(
     assert f"No space left on device; the gateway keeps it: `imagegateway jobs download {JOB_ID}" in done.stderr
 
 
+@pytest.mark.processes
 def test_pipe_gets_the_bytes_alone(gateway: FakeGateway, folder: Path) -> None:
     gateway.cut_downloads = 1
     done = subprocess.run(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Session]
 
+pytestmark = pytest.mark.processes
+
 _KITTY = b"\x1b_Gi=31;OK\x1b\\\x1b[6;16;8t\x1b[?62;c"
 _QUERY = re.compile(r"\x1b_Gi=31[^\x1b]*\x1b\\")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import secrets
 import signal
 import time
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil  # type: ignore[import-untyped]  # ships no types
 from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import setting_source, settings
@@ -97,25 +97,21 @@ def ready(stack: Stack) -> bool:
         return False
 
 
-def find(stack: Stack, name: str) -> psutil.Process | None:
-    """Return a process: nats, providers, media, envoy, router-0 or router-1. None while it isn't running."""
-    if not name.startswith("router-"):
-        return stack.child(name)
-    for process in stack.descendants():
-        try:
-            command = process.cmdline()
-        except psutil.Error:
-            continue
-        if command[3:] == ["-m", "imagegateway.router", name.removeprefix("router-")]:
-            return process
-    return None
+def all_ready(stack: Stack) -> bool:
+    """Return True if each process of the stack is ready, by the port for metrics."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(stack.values["metrics_port"]), timeout=30)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
 
 
 def kill(stack: Stack, name: str) -> int:
     """Kill a process by SIGKILL once it has run for a moment. Return its id."""
     deadline = time.monotonic() + BACK_SECONDS
     while True:
-        process = find(stack, name)
+        process = stack.child(name)
         if process and time.time() - process.create_time() > _STEADY_SECONDS:
             process.kill()
             pid: int = process.pid
@@ -128,7 +124,7 @@ def wait_back(stack: Stack, name: str, killed: int) -> None:
     """Return when a new process of that name runs, and the gateway says that it serves."""
 
     def back() -> bool:
-        process = find(stack, name)
+        process = stack.child(name)
         return process is not None and process.pid != killed and ready(stack)
 
     eventually(back, BACK_SECONDS, f"{name} is back")

@@ -1,4 +1,4 @@
-"""Queued jobs: alternation between tenants, limits of queue and tenant, and the inline wait."""
+"""Queued jobs: alternation between tenants, positions, and the limit of the queue."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.stack import Stack
+
 
 LIMIT = 12
 
@@ -137,39 +138,3 @@ def test_full_queue_refuses_the_tenant_that_fills_it_and_stores_no_job(many: Cal
     repeated = many.generate(headers)  # with the key of a refused call
     assert repeated.status == 200, repeated.body
     assert len(many.jobs()) == len(made) + 1
-
-
-@pytest.fixture(scope="module")
-def bounded() -> Iterator[Stack]:
-    """Yield a stack with two slots per tenant that holds inline responses for one second."""
-    with running(tenant_concurrency="2", inline_wait="1") as stack:
-        yield stack
-
-
-def test_inline_wait_that_is_over_becomes_a_202_by_itself(bounded: Stack) -> None:
-    caller = Caller(bounded, bounded.key)
-    answer = caller.generate(provider_options={"delay": 1.6})
-    assert answer.status == 202, answer.body
-    job_id = answer.json()["id"]
-    assert answer.headers["location"] == f"/v1/jobs/{job_id}"
-    assert "preference-applied" not in answer.headers
-    assert caller.end(job_id)["status"] == "completed"
-    answer = caller.generate({"prefer": "wait=30"}, provider_options={"delay": 1.3})  # who asks to wait, may
-    assert answer.status == 200, answer.body
-    with wire.public(caller) as stub:
-        request = wire.small(provider_options={"delay": 30})
-        made = stub.Generate(request, metadata=wire.metadata(caller), timeout=wire.SECONDS)
-    assert (made.object, made.status) == ("job", "running")
-    caller.cancel(made.id)
-
-
-def test_concurrent_jobs_of_a_tenant_stay_within_its_limit(bounded: Stack) -> None:
-    greedy, modest = new_caller(bounded, "greedy"), new_caller(bounded, "modest")
-    made = [greedy.submit(30) for _ in range(5)]
-    assert modest.end(modest.submit(0.2))["status"] == "completed"
-    assert [greedy.job(job_id)["status"] for job_id in made] == ["running"] * 2 + ["queued"] * 3
-    greedy.cancel(made[0])
-    greedy.until(made[2], "running")
-    assert greedy.job(made[3])["status"] == "queued"
-    for job_id in made:
-        greedy.cancel(job_id)

@@ -12,7 +12,6 @@ from google.protobuf.json_format import MessageToDict
 from imagegateway.v1 import image_service_pb2 as pb
 
 from tests.gateway.jobs import sse, wire
-from tests.gateway.jobs.stacks import find
 from tests.gateway.rest import assert_error
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ def read_late(messages: Iterable[pb.StreamJobResponse]) -> tuple[list[sse.Event]
 def test_subscriber_that_never_reads_uses_bounded_memory_and_delays_no_other(caller: Caller) -> None:
     """Thirty clients read none of a hundred events of 8 KB."""
     bulk = {f"pair-{index}": "x" * 512 for index in range(16)}
-    process = find(caller.stack, "router-0")
+    process = caller.stack.child("router-0")
     assert isinstance(process, psutil.Process)
     before = process.memory_info().rss
     with wire.router(caller, 0) as stub:

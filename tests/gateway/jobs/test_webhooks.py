@@ -194,8 +194,8 @@ def test_redelivery_during_an_attempt_is_not_lost(caller: Caller, receiver: Rece
     receiver.wait(f"/{mark}", 2, seconds=30)
 
     def delivered() -> bool:
-        found = caller.job(job_id).get("webhook_attempts", [])
-        return bool(found) and found[-1].get("status_code") == 200
+        # The other router may take the redelivery, and its attempt end before the first one.
+        return 200 in [attempt.get("status_code") for attempt in caller.job(job_id).get("webhook_attempts", [])]
 
     eventually(delivered, 30, "the delivery is on the record")
 

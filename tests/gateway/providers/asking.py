@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.calls import Caller
 
 MODELS: Final[Mapping[str, Model]] = {model.id: model for model in registry.MODELS}
+KLEIN: Final = "bfl/flux-2-klein-9b"
+"""A model of two routes: cloudflare, then bfl."""
 WAIT: Final = {"prefer": "wait=60"}
 VIDEOS: Final = "/v1/videos/generations"
 INPUT: Final = inputs.image_bytes(96, 64)
@@ -176,3 +178,9 @@ def assert_described_correctly(image: ReceivedFile, made: set[str]) -> None:
         decoded = inputs.pixels(image.data)
         assert image.media_type == f"image/{str(decoded.format).lower()}"
         assert (item["width"], item["height"]) == decoded.size
+
+
+def assert_served_by(said: Reply, route: str) -> None:
+    assert said.failure is None, said.failure
+    assert said.document["provider"] == said.headers["x-imagegateway-provider"] == route
+    assert len(said.images) == 1

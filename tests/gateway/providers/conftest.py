@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.gateway.jobs.calls import Caller
+from tests.gateway.providers.every_model import call_every_model
 from tests.gateway.providers.providers import every, serving
 from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.gateway.providers.every_model import Answers
     from tests.gateway.providers.providers import Providers
     from tests.support.stack import Stack
 
@@ -36,6 +38,12 @@ def shared(all_providers: Providers) -> Iterator[Stack]:
 @pytest.fixture(scope="package")
 def caller(shared: Stack) -> Caller:
     return Caller(shared, shared.key)
+
+
+@pytest.fixture(scope="package")
+def answers(caller: Caller, all_providers: Providers) -> Answers:
+    """Return the replies of every model."""
+    return call_every_model(caller, all_providers)
 
 
 @pytest.fixture

@@ -3,78 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.providers.catalog import Capability
 
 from tests.gateway import rest
-from tests.gateway.providers.asking import (
-    MODELS,
-    VIDEOS,
-    WAIT,
-    assert_described_correctly,
-    edit,
-    edits,
-    over_grpc,
-    over_rest,
-    request,
-)
+from tests.gateway.providers.asking import MODELS, VIDEOS, WAIT, assert_described_correctly, edit, request
+from tests.gateway.providers.every_model import BOTH_FORMS, EDITORS, IDS, UPSTREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.gateway.jobs.calls import Caller
     from tests.gateway.providers.asking import Reply
+    from tests.gateway.providers.every_model import Answers
     from tests.gateway.providers.providers import Providers
-
-IDS: Final = sorted(MODELS)
-UPSTREAM: Final = [model_id for model_id in IDS if MODELS[model_id].family != "local"]
-EDITORS: Final = [
-    name for name in UPSTREAM if MODELS[name].supports(Capability.IMAGE_TO_IMAGE) and not edits(MODELS[name])
-]
-"""Models that make images both from prompts and from images."""
-BOTH_FORMS: Final = [
-    "bfl/flux-2-klein-9b",
-    "bria/fibo/generate",
-    "bytedance/seedream-4.5",
-    "google/gemini-2.5-flash-image",
-    "ideogram/ideogram-v3",
-    "openai/dall-e-3",
-    "openai/gpt-image-1",
-    "recraft/recraft-v4-svg",
-    "stability-ai/sdxl",
-    "stability-ai/stable-image-core",
-]
-_AT_ONCE: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The replies of all calls, and the providers' counts."""
-
-    of: Mapping[tuple[str, str], Reply]
-    """Replies by kind of call and model id."""
-    billed: Mapping[str, int]
-
-
-@pytest.fixture(scope="module")
-def answers(caller: Caller, all_providers: Providers) -> Answers:
-    """Make all calls concurrently: most of their time passes between polls."""
-    all_providers.forget()
-    calls = {
-        **{("rest", name): (over_rest, request(name)) for name in UPSTREAM},
-        **{("grpc", name): (over_grpc, request(name)) for name in UPSTREAM},
-        **{("edit", name): (over_rest, edit(name)) for name in EDITORS},
-        **{("url", name): (over_rest, request(name, response_format="url")) for name in BOTH_FORMS},
-        **{("b64_json", name): (over_rest, request(name, response_format="b64_json")) for name in BOTH_FORMS},
-    }
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        running = {name: pool.submit(ask, caller, fields) for name, (ask, fields) in calls.items()}
-    return Answers({name: future.result() for name, future in running.items()}, all_providers.billed())
 
 
 def check(said: Reply, model_id: str, made: set[str]) -> None:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.emulators.bfl import Bfl
 from tests.gateway.jobs.calls import ASYNC, Caller
 from tests.gateway.jobs.stacks import kill, new_caller, wait_back
-from tests.gateway.providers.asking import over_both, over_grpc, over_rest, path, request
+from tests.gateway.providers.asking import KLEIN, assert_served_by, over_both, over_grpc, over_rest, path, request
 from tests.gateway.providers.failing import ROUTES
 from tests.gateway.providers.providers import every, serving, submissions
 from tests.gateway.providers.test_byok import LORAS, SDXL, holding, new_key, shown
 from tests.gateway.providers.test_failures import changed
-from tests.gateway.providers.test_fallback import KLEIN, assert_served_by
 from tests.support.stack import eventually, running
 
 if TYPE_CHECKING:
@@ -24,11 +22,9 @@ if TYPE_CHECKING:
     from tests.emulators.base import Emulator
     from tests.gateway.providers.providers import Providers
 
-_UNAVAILABLE: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
-_BUSY: Final = (429, {"detail": "too many"}, {"retry-after": "600"})
+UNAVAILABLE: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
+BUSY: Final = (429, {"detail": "too many"}, {"retry-after": "600"})
 """Longer than the gateway waits, so that the next route serves at once."""
-_TRIES: Final = 2
-"""Calls to a route that responds 503 before the job fails, where no other route exists."""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +113,7 @@ def test_stored_key_does_not_change_the_order_of_routes_nor_names_one(providers:
     """The operator's first route serves. The tenant's own key serves after a refusal there."""
     store(tenant, "bfl", providers["bfl"].key)
     assert_served_by(over_rest(tenant, request(KLEIN)), "cloudflare")
-    providers["cloudflare"].failures[:] = [_UNAVAILABLE]
+    providers["cloudflare"].failures[:] = [UNAVAILABLE]
     assert_served_by(over_rest(tenant, request(KLEIN)), "bfl")
     assert len(submissions(providers["bfl"])) == 1
     assert providers.billed() == {"cloudflare": 1, "bfl": 1}
@@ -128,25 +124,12 @@ def test_each_route_of_a_fallback_gets_the_key_stored_for_it(providers: Provider
     bria, fal = providers["bria"], providers["fal"]
     store(tenant, "bria", bria.key)
     store(tenant, "fal", fal.key)
-    bria.failures[:] = [_BUSY]
+    bria.failures[:] = [BUSY]
     assert_served_by(over_rest(tenant, request("bria/genfill")), "fal")
     assert keys_shown(bria, bria.key, fal.key) == [[bria.key]]
     assert keys_shown(fal, bria.key, fal.key)[0] == [fal.key]
     assert not [keys for keys in keys_shown(fal, bria.key) if keys]
     assert providers.billed() == {"fal": 1}
-
-
-def test_stored_key_falls_back_to_the_operators_route(caller: Caller, all_providers: Providers) -> None:
-    """The operator has keys of all routes; the tenant has stored one of the first route."""
-    all_providers.forget()
-    tenant, key = new_caller(caller.stack, f"tenant-{secrets.token_hex(6)}"), new_key("replicate")
-    store(tenant, "replicate", key)
-    replicate, fal = all_providers["replicate"], all_providers["fal"]
-    replicate.failures[:] = [_BUSY]
-    assert_served_by(over_rest(tenant, request(SDXL)), "fal")
-    assert keys_shown(replicate, replicate.key, key) == [[key]]
-    assert keys_shown(fal, fal.key, key)[0] == [fal.key]
-    assert not [keys for keys in keys_shown(fal, key) if keys]
 
 
 def test_refused_stored_key_is_reported_as_such(providers: Providers, tenant: Caller) -> None:
@@ -166,34 +149,6 @@ def test_refused_stored_key_is_reported_as_such(providers: Providers, tenant: Ca
     assert not holding(tenant, wrong)
 
 
-def test_stored_key_shares_slots_with_the_same_key_in_a_header_alone(
-    caller: Caller, all_providers: Providers
-) -> None:
-    all_providers.forget()
-    bfl, key = all_providers["bfl"], new_key("bfl")
-    assert isinstance(bfl, Bfl)
-    bfl.tasks.clear()
-    bfl.peaks.clear()
-    tenant = new_caller(caller.stack, f"tenant-{secrets.token_hex(6)}")
-    store(tenant, "bfl", key)
-    fields = request("bfl/flux-2-pro", size="64x64")
-    with changed(bfl, script=("Pending",), others=(key,)):
-        jobs = [caller.submit(**fields, n=n) for n in (10, 10, 4)]
-        eventually(lambda: len(bfl.tasks) == 24, 20, "the operator's places are taken")
-        own = [tenant.submit(**fields, n=n) for n in (10, 10, 4)]
-        eventually(lambda: len(bfl.tasks) == 48, 20, "those of the stored key are taken, too")
-        own += [tenant.submit(**fields), tenant.submit(headers={"x-byok-bfl": key}, **fields)]
-        assert [tenant.job(job_id)["status"] for job_id in own] == [*["running"] * 3, "queued", "queued"]
-        bfl.script = ("Ready",)
-        for task in bfl.tasks.values():
-            task.states[:] = ["Ready"]
-        assert [caller.end(job_id)["status"] for job_id in jobs] == ["completed"] * 3
-        assert [tenant.end(job_id)["status"] for job_id in own] == ["completed"] * 5
-    assert bfl.peaks[bfl.key, ""] == bfl.peaks[key, ""] == 24
-    assert len(submissions(bfl)) == bfl.billed == 50, "none was refused"
-    assert not holding(tenant, key)
-
-
 # ---- LoRAs
 
 
@@ -203,24 +158,6 @@ def test_lora_runs_on_the_stored_account(providers: Providers, tenant: Caller, r
     for said in over_both(tenant, request(SDXL, loras=[dict(LORAS[route])])):
         assert_served_by(said, route)
     assert providers.billed() == {route: 2}
-
-
-def test_lora_stays_on_the_tenants_accounts(caller: Caller, all_providers: Providers) -> None:
-    """The operator has keys of all routes; the tenant has stored only one of fal."""
-    all_providers.forget()
-    tenant, key = new_caller(caller.stack, f"tenant-{secrets.token_hex(6)}"), new_key("fal")
-    store(tenant, "fal", key)
-    fields = request(SDXL, loras=[dict(LORAS["fal"])])
-    fal = all_providers["fal"]
-    with changed(fal, key=key):
-        assert_served_by(over_rest(tenant, fields), "fal")
-        assert all(keys_shown(fal, key)[: len(submissions(fal))])
-        fal.failures[:] = [_UNAVAILABLE] * _TRIES
-        said = over_rest(tenant, fields)
-    assert said.failure is not None
-    assert said.failure.code == "provider_unavailable"
-    assert set(all_providers.calls()) == {"fal"}
-    assert_served_by(over_rest(tenant, request(SDXL)), "replicate")
 
 
 def test_lora_without_a_key_of_the_models_routes_is_forbidden(providers: Providers, tenant: Caller) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from aiohttp import web
 from imagegateway.platform.errors import REASONS, code_of
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -14,6 +15,7 @@ from imagegateway.providers.registry import HTTP_FAMILIES
 
 from tests.emulators.base import Emulator, Sent
 from tests.providers.contract.api_case import MP4, PNG, ApiCase, Response
+from tests.providers.contract.api_cases import API_CASES
 from tests.providers.harness import Harness
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagegateway.providers.kit.adapter import Adapter
+
+
+FOR_TASKS: Final = pytest.mark.parametrize(
+    "case", [case for case in API_CASES if case.accepted], ids=lambda case: str(case.name), indirect=True
+)
+"""Mark of a test that concerns only APIs whose tasks are polled."""
 
 
 @dataclass

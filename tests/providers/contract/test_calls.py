@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
+from imagegateway.platform.settings import Settings
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import Capability, Route
 from imagegateway.providers.kit.reserved_options import COMMON
 from imagegateway.providers.kit.submission import MAX_ATTEMPTS
 
 from tests.providers.contract.api_case import PNG, Response
-from tests.providers.contract.api_fixture import ApiFixture, ScriptedProvider, adapter_of, submissions, verdict
+from tests.providers.contract.api_fixture import (
+    FOR_TASKS,
+    ApiFixture,
+    ScriptedProvider,
+    adapter_of,
+    submissions,
+    verdict,
+)
 from tests.providers.harness import left_half
 
 if TYPE_CHECKING:
@@ -40,22 +48,28 @@ def route_of(api: ApiFixture) -> Route:
     )
 
 
+def time_out_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each request time out after 0.05 s, which no setting allows."""
+    monkeypatch.setattr(Settings, "route_timeout", lambda *_: 0.05)
+
+
 # ---- billable calls are sent once
 
 
 async def test_silent_provider_times_out_without_retry(api: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(adapter_of(api.case)), "timeout_seconds", 0.05)
+    time_out_soon(monkeypatch)
     api.provider.silent = True
     assert verdict(await api.submit(Response(b""))) == ("provider_timeout", True)
     assert len(api.provider.sent) <= 1
 
 
-@pytest.mark.parametrize("breaks", ["before", "middle"])
-async def test_broken_connection_leaves_the_outcome_unknown(api: ApiFixture, breaks: str) -> None:
-    api.provider.breaks = breaks
+async def test_broken_connection_leaves_the_outcome_unknown(api: ApiFixture) -> None:
     response = api.case.accepted or Response({"a": 1})
-    assert verdict(await api.submit(response)) == ("provider_outcome_unknown", True)
-    assert len(api.provider.sent) == 1
+    for breaks in ("before", "middle"):
+        api.provider.sent.clear()
+        api.provider.breaks = breaks
+        assert verdict(await api.submit(response)) == ("provider_outcome_unknown", True), breaks
+        assert len(api.provider.sent) == 1, breaks
 
 
 async def test_unreachable_provider_is_retried(api: ApiFixture) -> None:
@@ -66,16 +80,16 @@ async def test_unreachable_provider_is_retried(api: ApiFixture) -> None:
     assert len(api.harness.slept) == 3
 
 
+@FOR_TASKS
 @pytest.mark.parametrize("fault", ["silent", "before", "middle"])
 async def test_failed_poll_does_not_end_the_task(
     api: ApiFixture, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not api.case.accepted:
-        return
+    assert api.case.accepted
     api.provider.script = [api.case.accepted, api.case.working[0]]
     task = api.task()
     state = await api.harness.family.start(pb.StartRequest(job_id="job_test", task=task))
-    monkeypatch.setattr(type(adapter_of(api.case)), "timeout_seconds", 0.05)
+    time_out_soon(monkeypatch)
     api.provider.silent, api.provider.breaks = fault == "silent", fault if fault != "silent" else ""
     request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
     polled = await api.harness.family.poll(request)
@@ -127,24 +141,24 @@ async def test_caller_key_replaces_the_operator_key(api: ApiFixture) -> None:
     assert not any(api.provider.key in str(sent.headers) for sent in api.provider.sent)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirect_does_not_receive_the_key(
-    api: ApiFixture, other_origin: ScriptedProvider, status: int
-) -> None:
-    redirect = Response(b"", status, {"location": f"{other_origin.base}/v1/steal"})
+async def test_redirect_does_not_receive_the_key(api: ApiFixture, other_origin: ScriptedProvider) -> None:
     other_origin.script = [Response({"ok": True})]
-    assert (await api.submit(redirect)).HasField("failed")
-    if api.case.accepted:
-        await api.run(redirect, *api.case.ends["done"].responses)
-    assert other_origin.sent == []
+    for status in (301, 302, 303, 307, 308):
+        redirect = Response(b"", status, {"location": f"{other_origin.base}/v1/steal"})
+        assert (await api.submit(redirect)).HasField("failed"), status
+        if api.case.accepted:
+            await api.run(redirect, *api.case.ends["done"].responses)
+        assert other_origin.sent == [], status
 
 
+@FOR_TASKS
 async def test_foreign_url_in_a_response_never_receives_the_key(
     api: ApiFixture, other_origin: ScriptedProvider
 ) -> None:
     """A response can name URLs to poll and to cancel; on another origin these are called without the key."""
     accepted = api.case.accepted
-    if accepted is None or "<base>" not in json.dumps(accepted.body):
+    assert accepted
+    if "<base>" not in json.dumps(accepted.body):
         return
     moved = Response(json.loads(json.dumps(accepted.body).replace("<base>", other_origin.base)), accepted.status)
     other_origin.script = list(api.case.ends["done"].responses)
@@ -168,10 +182,9 @@ async def test_caller_options_are_sent_in_addition_to_gateway_fields(api: ApiFix
     assert len(names) == len(set(names)), "each field is sent once"
 
 
-@pytest.mark.parametrize("strict", [False, True])
-async def test_reserved_option_is_refused_before_anything_is_sent(api: ApiFixture, *, strict: bool) -> None:
+async def test_reserved_option_is_refused_before_anything_is_sent(api: ApiFixture) -> None:
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
-    for path in sorted(COMMON | route_of(api).reserved_options):
+    for path, strict in product(sorted(COMMON | route_of(api).reserved_options), [False, True]):
         for options, param in _spellings(path):
             state = await api.harness.run(api.task(provider_options=options, strict=strict))
             assert verdict(state) == ("unsupported_parameter", False), options

@@ -16,6 +16,7 @@ from imagegateway.admin.v1 import admin_service_pb2_grpc as pb_grpc
 from imagegateway.keys.operator_tokens import OperatorTokens
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import settings as settings_module
+from imagegateway.platform.process import Process
 from imagegateway.router import __main__ as router
 
 from tests.jobs.conftest import client, nats
@@ -100,16 +101,16 @@ def gateway(nats: Nats, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Admin]:
     """Run a router, and yield an operator on its machine."""
-    stop = asyncio.Event()
-    process = asyncio.create_task(router.main(stop, 0))
+    process = Process("router-0")
+    serving = asyncio.create_task(router.main(process, 0))
     try:
-        await until(lambda: settings.socket("router-0").exists() or process.done())
+        await until(lambda: settings.socket("router-0").exists() or serving.done())
         token = OperatorTokens(RootSecret.load(settings)).sign("ada")
         async with grpc.aio.insecure_channel(f"unix:{settings.socket('router-0')}") as channel:
             yield Admin(channel, token)
     finally:
-        stop.set()
-        await process
+        process.request_stop()
+        await serving
 
 
 @pytest.fixture

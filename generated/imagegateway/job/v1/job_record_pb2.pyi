@@ -156,6 +156,8 @@ class JobRecord(_message.Message):
     ERASED_IMAGES_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     DROP_PROMPTS_FIELD_NUMBER: _builtins.int
+    SUBMITTED_AT_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and 26 characters."""
     tenant: _builtins.str
@@ -233,6 +235,10 @@ class JobRecord(_message.Message):
     """Number of images and videos of an erased job, for its usage."""
     drop_prompts: _builtins.bool
     """Whether to erase the prompts when the job and its provider call have ended."""
+    submitted_at: _builtins.int
+    """Time of the current attempt's provider call; 0 before the first, and in the
+    records of earlier versions.
+    """
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
         """The task."""
@@ -290,6 +296,10 @@ class JobRecord(_message.Message):
         versions.
         """
 
+    @_builtins.property
+    def trace(self) -> Global___Trace:
+        """Position of the job in a trace, if it belongs to one."""
+
     def __init__(
         self,
         *,
@@ -333,10 +343,12 @@ class JobRecord(_message.Message):
         erased_images: _builtins.int = ...,
         retention: Global___Retention | None = ...,
         drop_prompts: _builtins.bool = ...,
+        submitted_at: _builtins.int = ...,
+        trace: Global___Trace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_retention", b"_retention", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "estimate", b"estimate", "failed", b"failed", "progress", b"progress", "retention", b"retention", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_retention", b"_retention", "_trace", b"_trace", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "estimate", b"estimate", "failed", b"failed", "progress", b"progress", "retention", b"retention", "task", b"task", "trace", b"trace", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_retention", b"_retention", "_webhook", b"_webhook", "attempt", b"attempt", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "drop_prompts", b"drop_prompts", "ended_seq", b"ended_seq", "erased_at", b"erased_at", "erased_images", b"erased_images", "estimate", b"estimate", "failed", b"failed", "family", b"family", "id", b"id", "key_fingerprint", b"key_fingerprint", "key_id", b"key_id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "retention", b"retention", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "slots", b"slots", "started_at", b"started_at", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_retention", b"_retention", "_trace", b"_trace", "_webhook", b"_webhook", "attempt", b"attempt", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "drop_prompts", b"drop_prompts", "ended_seq", b"ended_seq", "erased_at", b"erased_at", "erased_images", b"erased_images", "estimate", b"estimate", "failed", b"failed", "family", b"family", "id", b"id", "key_fingerprint", b"key_fingerprint", "key_id", b"key_id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "retention", b"retention", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "slots", b"slots", "started_at", b"started_at", "state", b"state", "submission", b"submission", "submitted_at", b"submitted_at", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "trace", b"trace", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
@@ -346,6 +358,8 @@ class JobRecord(_message.Message):
     _WhichOneofArgType__progress: _TypeAlias = _typing.Literal["_progress", b"_progress"]  # noqa: Y015
     _WhichOneofReturnType__retention: _TypeAlias = _typing.Literal["retention"]  # noqa: Y015
     _WhichOneofArgType__retention: _TypeAlias = _typing.Literal["_retention", b"_retention"]  # noqa: Y015
+    _WhichOneofReturnType__trace: _TypeAlias = _typing.Literal["trace"]  # noqa: Y015
+    _WhichOneofArgType__trace: _TypeAlias = _typing.Literal["_trace", b"_trace"]  # noqa: Y015
     _WhichOneofReturnType__webhook: _TypeAlias = _typing.Literal["webhook"]  # noqa: Y015
     _WhichOneofArgType__webhook: _TypeAlias = _typing.Literal["_webhook", b"_webhook"]  # noqa: Y015
     @_typing.overload
@@ -357,9 +371,45 @@ class JobRecord(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retention) -> _WhichOneofReturnType__retention | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trace) -> _WhichOneofReturnType__trace | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook) -> _WhichOneofReturnType__webhook | None: ...
 
 Global___JobRecord: _TypeAlias = JobRecord  # noqa: Y015
+
+@_typing.final
+class Trace(_message.Message):
+    """Position of a job in a trace, by W3C Trace Context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    TRACESTATE_FIELD_NUMBER: _builtins.int
+    PARENT_SPAN_ID_FIELD_NUMBER: _builtins.int
+    traceparent: _builtins.str
+    """Header `traceparent` whose span is the parent of everything that is done for
+    the job: the job's own span, or the caller's where the gateway exports none.
+    """
+    tracestate: _builtins.str
+    """Header `tracestate`, or empty."""
+    parent_span_id: _builtins.str
+    """Parent of the job's own span, 16 hex digits. Empty: the gateway exports no
+    span of the job.
+    """
+    def __init__(
+        self,
+        *,
+        traceparent: _builtins.str = ...,
+        tracestate: _builtins.str = ...,
+        parent_span_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent_span_id", b"parent_span_id", "traceparent", b"traceparent", "tracestate", b"tracestate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Trace: _TypeAlias = Trace  # noqa: Y015
 
 @_typing.final
 class Retention(_message.Message):

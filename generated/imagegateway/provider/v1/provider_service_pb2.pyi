@@ -301,7 +301,7 @@ class StartRequest(_message.Message):
     """Number of the attempt, from 1. Job and attempt identify one provider call."""
     join_only: _builtins.bool
     """Join an existing call only, never start one. A server that does not know the
-    call returns a failure with the reason PROVIDER_OUTCOME_UNKNOWN.
+    call ends the RPC as NOT_FOUND: another replica may know it.
     """
     tenant: _builtins.str
     """The job's tenant. The server divides what tenants share."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
 from cyclopts import Group, Parameter
+from imagegateway.cli.source import checked_source
 
 _MODEL: Final = Group("What to make", sort_key=1)
 _LOOK: Final = Group("How it looks", sort_key=2)
@@ -54,9 +55,8 @@ class JobFields:
         tuple[str, ...],
         Parameter(
             group=_ACCOUNT,
-            env_var="IMAGEGATEWAY_BYOK",
             metavar="ROUTE=KEY",
-            help="Your own provider key. Others on this machine see arguments: prefer the variable. Repeatable.",
+            help="Your own provider key; else IMAGEGATEWAY_BYOK, which others on this machine can't see. Repeatable.",
         ),
     ] = ()
     user: Annotated[str | None, Parameter(group=_ACCOUNT, help="Id of the end user.")] = None
@@ -89,7 +89,7 @@ class JobFields:
     def headers(self) -> dict[str, str]:
         """Return the headers of the caller's own provider keys. Raises FieldError, without the key."""
         headers = {}
-        for text in self.byok:
+        for text in self.byok or checked_source().secret("BYOK").reveal().split():
             route, separator, key = text.partition("=")
             if not (separator and key.isascii() and key.isprintable() and route.replace("-", "").isalnum()):
                 raise FieldError("--byok takes ROUTE=KEY, such as fal=$FAL_KEY")

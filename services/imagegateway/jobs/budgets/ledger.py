@@ -30,6 +30,7 @@ from imagegateway.platform.money import NANO, nanodollars
 from imagegateway.platform.shared_documents import SharedDocuments
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Collection, Iterator
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -81,9 +82,10 @@ class BudgetLedger:
         history: SpendHistory,
         feed: JobFeed,
         clock: Callable[[], int] = unix_millis,
+        outage: asyncio.Event | None = None,
     ) -> None:
-        """`clock`: Unix milliseconds."""
-        self._accounts = SharedDocuments(kv, empty=Account(), encode=encode, decode=decode)
+        """`clock`: Unix milliseconds. `outage` as in SharedDocuments."""
+        self._accounts = SharedDocuments(kv, empty=Account(), encode=encode, decode=decode, outage=outage)
         self._policy = policy
         self._history = history
         self._feed = feed
@@ -240,7 +242,7 @@ class BudgetLedger:
             raise unavailable() from None
         unfinished = {
             record.id: Reservation(nanodollars(record.estimate), {tag_of(record.submission): record.owner})
-            for record in (entry.record for entry in self._feed.live.values() if not entry.closed)
+            async for record in self._feed.live.unfinished()
             if budget.is_of(record)
         }
         reservations = {**unfinished, **(await self._accounts.read(budget.account)).reservations}

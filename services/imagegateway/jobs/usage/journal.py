@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
 from imagegateway.job.v1.usage_entry_pb2 import UsageBatch
 from imagegateway.jobs import stream_connection
+from imagegateway.jobs.pull_consumer import PullConsumer
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_connection import StreamConnection
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from imagegateway.job.v1.usage_entry_pb2 import UsageEntry
+    from imagegateway.jobs.pull_consumer import Delivery
     from imagegateway.jobs.usage.index import UsageIndex
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.supervision import Supervisor
-    from nats.aio.client import Client
-    from nats.aio.msg import Msg
 
 NAME: Final = "USAGE"
 SUBJECTS: Final = "u.>"
@@ -43,8 +43,8 @@ _BATCH: Final = 100
 """Most records of one message; each may have 320 KiB while it is read."""
 _BATCH_BYTES: Final = 256 * 1024
 """Size of entries after which another message begins."""
-_FETCH_SECONDS: Final = 1.0
-"""Seconds for which records of one message are collected."""
+_COLLECT_SECONDS: Final = 1.0
+"""Seconds for which records of one message are collected: each message costs a flush."""
 ACKNOWLEDGE_SECONDS: Final = 10.0
 """Seconds after which the server hands a record out again that no replica has acknowledged."""
 _RETRY_SECONDS: Final = 1.0
@@ -61,6 +61,7 @@ class UsageJournal:
         self._index = index
         self._records = Decoder(stream_connection.NAME)
         self._batches = Decoder(NAME)
+        self._consumer = PullConsumer(client, stream_connection.NAME, CONSUMER)
 
     @classmethod
     async def open(cls, client: Client, replicas: int, index: UsageIndex) -> UsageJournal:
@@ -88,6 +89,10 @@ class UsageJournal:
         """Write the usage of ended jobs in the background."""
         supervisor.spawn("usage journal", self._write_forever())
 
+    def hasten(self) -> None:
+        """Write the usage of the jobs that have ended at once: a report waits."""
+        self._consumer.hasten()
+
     async def newest(self) -> int:
         """Return the sequence of the newest message; 0: none. Raises OutcomeUnknownError."""
         return await self._connection.newest()
@@ -102,32 +107,28 @@ class UsageJournal:
         return floor >= seq or not (state.num_pending or state.num_ack_pending)
 
     async def _write_forever(self) -> None:
-        subscription = None
         while True:
             try:
-                subscription = subscription or await self._js.pull_subscribe_bind(CONSUMER, stream_connection.NAME)
-                messages: list[Msg] = []
-                with suppress(nats.errors.TimeoutError):  # no job has ended
-                    messages = await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS)
-                await self._write_messages(messages)
+                await self._write_deliveries(await self._consumer.fetch(_BATCH, _COLLECT_SECONDS))
             except (nats.errors.Error, OutcomeUnknownError, OSError) as error:
                 # The server hands unacknowledged records out again.
                 _log.warning("usage_not_written", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _write_messages(self, messages: list[Msg]) -> None:
+    async def _write_deliveries(self, deliveries: list[Delivery]) -> None:
         # Only the newest record of a job: an erased one must not bring an earlier one's user and metadata.
-        known = (job for job in map(self._job, messages) if job)
+        known = (job for job in map(self._job, deliveries) if job)
         jobs = {job.record.id: job for job in sorted(known, key=lambda job: job.seq)}.values()
         if erased := {job.record.id for job in jobs if job.record.erased_at}:
             await self._remove(erased)
         await self._write(entry_of(job) for job in jobs)
-        for message in messages:
-            await message.ack()
+        for delivery in deliveries:
+            await self._consumer.acknowledge(delivery)
 
-    def _job(self, message: Msg) -> Entry | None:
+    def _job(self, delivery: Delivery) -> Entry | None:
+        message = delivery.message
         record = self._records.decode(message.subject, message.data, read_ended)
-        return None if record is None else Entry(message.metadata.sequence.stream, record)
+        return None if record is None else Entry(message.seq, record)
 
     async def _write(self, entries: Iterable[UsageEntry]) -> None:
         """Write entries, those of one retention together. Raises OutcomeUnknownError."""

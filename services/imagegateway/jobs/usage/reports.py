@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from imagegateway.jobs.stream import JobStream
     from imagegateway.jobs.usage.query import Report, UsageQuery
+    from imagegateway.platform.nats_client import Client
     from imagegateway.platform.supervision import Supervisor
-    from nats.aio.client import Client
 
 _CURRENT_SECONDS: Final = 5.0
 """Longest wait of a report for jobs that ended before the report."""
@@ -78,6 +78,7 @@ class UsageReports:
     async def _catch_up(self) -> None:
         """Wait until the index has the usage of all jobs that have ended. Raises OutcomeUnknownError."""
         seq = await self._stream.newest()
-        while not await self._journal.is_written(seq):  # noqa: ASYNC110  the server's state
+        while not await self._journal.is_written(seq):
+            self._journal.hasten()
             await asyncio.sleep(_POLL_SECONDS)
         await self._index.wait_for(await self._journal.newest())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import ETag, web
+from aiohttp import web
 from imagegateway.media.objects import result_digest
 from imagegateway.media.signed_links import CONTENT_POLICY, LinkSigner, LinkStatus, media_type_of
 from imagegateway.media.web.ranges import Span, Unsatisfiable, requested
-from imagegateway.media.web.responses import SENT, STREAM, failure
+from imagegateway.media.web.responses import SENT, STREAM, failure, is_cached
 from imagegateway.platform.errors import GatewayError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -46,7 +46,7 @@ class Downloads:
             "Access-Control-Allow-Origin": "*",
             "Cross-Origin-Resource-Policy": "cross-origin",
         }
-        if _is_cached(request, sha256):
+        if is_cached(request, sha256):
             return web.Response(status=304, headers=headers)
         try:
             span = _requested_span(request, sha256, size)
@@ -91,12 +91,6 @@ class Downloads:
                 await response.write(piece)
                 request[SENT] += len(piece)
         return response
-
-
-def _is_cached(request: web.Request, sha256: str) -> bool:
-    """Return True when the caller's cached copy is current."""
-    tags = request.if_none_match or ()
-    return any(tag.value in {sha256, "*"} for tag in tags if isinstance(tag, ETag))
 
 
 def _requested_span(request: web.Request, sha256: str, size: int) -> Span | None:

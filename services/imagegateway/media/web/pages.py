@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from aiohttp import ETag, web
+from aiohttp import web
+from imagegateway.media.web.responses import is_cached
 from imagegateway.platform.errors import GatewayError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -36,8 +37,7 @@ class _File:
         """Return the file, or 304 if the browser's copy is current."""
         # A browser asks again on each visit: one tab never runs modules of two versions of the gateway.
         headers = {"ETag": f'"{self.tag}"', "Cache-Control": "no-cache", **headers}
-        tags = request.if_none_match or ()
-        if any(tag.value in {self.tag, "*"} for tag in tags if isinstance(tag, ETag)):
+        if is_cached(request, self.tag):
             return web.Response(status=304, headers=headers)
         return web.Response(body=self.body, content_type=self.media_type, charset="utf-8", headers=headers)
 

@@ -6,17 +6,19 @@ import json
 import time
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
+from aiohttp import ETag, web
 from imagegateway.media.store import StoreError
-from imagegateway.platform import ids, logs
+from imagegateway.platform import ids, logs, trace_context, tracing
+from imagegateway.platform.client_address import client_address
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.spans import NO_SPAN, SpanKind
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from structlog.contextvars import bound_contextvars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp.typedefs import Handler
+    from imagegateway.platform.spans import Span
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 STREAM: Final = web.RequestKey("stream", web.StreamResponse)
@@ -37,9 +39,16 @@ def failure(error: GatewayError, status: int | None = None, headers: Mapping[str
     )
 
 
+def is_cached(request: web.Request, tag: str) -> bool:
+    """Return True when the caller's cached copy is current. `tag`: the present entity tag without its quotes."""
+    tags = request.if_none_match or ()
+    return any(known.value in {tag, "*"} for known in tags if isinstance(known, ETag))
+
+
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add the headers of every response, streams included."""
-    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    if REQUEST_ID in request:  # the refusal of another process's certificate comes before
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
 
 
@@ -48,23 +57,45 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
     """Set the request id, convert exceptions to responses, and log the request."""
     started = time.perf_counter()
     request[REQUEST_ID] = ids.request_id(request.headers.get("x-request-id", ""))
-    with bound_contextvars(request_id=request[REQUEST_ID]):
-        status, size = 499, 0  # without a response, the caller went away
+    logs.enter(request_id=request[REQUEST_ID])
+    trace_context.continue_from(request.headers)
+    if request.path in QUIET:
+        _, response = await _respond(request, handler)
+        return response
+    status, size = 499, 0  # without a response, the caller went away
+    with _span(request) as span:
         try:
             status, response = await _respond(request, handler)
             size = response.content_length or 0
         finally:
-            if request.path not in QUIET:
-                log = _log.error if status >= 500 else _log.info
-                log(
-                    "request_finished",
-                    method=request.method,
-                    path=request.path,
-                    status=status,
-                    bytes=request.get(SENT, size),
-                    duration_ms=round((time.perf_counter() - started) * 1000, 1),
-                )
+            log = _log.error if status >= 500 else _log.info
+            log(
+                "request_finished",
+                client=client_address(request.headers),
+                method=request.method,
+                path=request.path,
+                status=status,
+                bytes=request.get(SENT, size),
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+            span.set({"http.response.status_code": status})
+            if status >= 500:
+                span.fail(str(status))
     return response
+
+
+def _span(request: web.Request) -> Span:
+    """Return the span of a request, with its route: the path may hold the key of a file."""
+    if not tracing.is_on():
+        return NO_SPAN
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else ""
+    attributes = {
+        "http.request.method": request.method,
+        "http.route": route,
+        "imagegateway.request.id": request[REQUEST_ID],
+    }
+    return tracing.span(f"{request.method} {route}".rstrip(), SpanKind.SERVER, attributes)
 
 
 async def _respond(request: web.Request, handler: Handler) -> tuple[int, web.StreamResponse]:

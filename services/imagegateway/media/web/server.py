@@ -1,4 +1,4 @@
-"""HTTP server of the media process: routes, and serving on a UNIX socket for Envoy."""
+"""HTTP server of the media process: routes, and serving for Envoy."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from imagegateway.media.web.health import Health
 from imagegateway.media.web.pages import ASSETS, Page
 from imagegateway.media.web.reference_page import add_reference_page
 from imagegateway.media.web.responses import add_headers, outermost
+from imagegateway.platform.addresses import TcpAddress
 from imagegateway.platform.http_server import listening
-from imagegateway.platform.supervision import Supervisor
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
-    from pathlib import Path
 
     from imagegateway.mcp.content import Preview
     from imagegateway.media.signed_links import LinkSigner
     from imagegateway.media.store import MediaStore
+    from imagegateway.platform.addresses import Address
+    from imagegateway.platform.internal_tls import InternalTls
+    from imagegateway.platform.listener import Listener
+    from imagegateway.platform.process import Process
     from imagegateway.platform.settings import Settings
 
 _GRACE: Final = 10.0
@@ -32,10 +34,16 @@ _GRACE: Final = 10.0
 
 
 def application(
-    settings: Settings, store: MediaStore, links: LinkSigner, clock: Callable[[], float] = time.time
+    settings: Settings,
+    store: MediaStore,
+    links: LinkSigner,
+    process: Process,
+    clock: Callable[[], float] = time.time,
+    *,
+    tls: InternalTls | None = None,
 ) -> web.Application:
     """Return the application with all routes. `clock` returns Unix seconds, as that of `links`."""
-    health = Health(store, {name: settings.socket(name) for name in _routers(settings)})
+    health = Health(store, _routers(settings), process, tls)
     page = Page(settings.public_url)
     description = openapi.describe(settings.public_url, administration=settings.admin_listen is None)
 
@@ -64,19 +72,23 @@ def _preview(settings: Settings) -> Preview:
     return Previews(settings.decode_pixels).make
 
 
-def _routers(settings: Settings) -> list[str]:
-    return [f"router-{number}" for number in range(settings.routers)]
+def _routers(settings: Settings) -> dict[str, tuple[Address, ...]]:
+    """Return the routers that must serve, by name: addresses of which one must serve.
+
+    A media server that listens on TCP does not know its routers without their address.
+    """
+    if settings.internal.router_url:
+        return {"router": settings.internal.router_url}
+    if isinstance(settings.media_address, TcpAddress):
+        return {}
+    return {f"router-{number}": settings.router_addresses(number)[:1] for number in range(settings.routers)}
 
 
-async def serve(app: web.Application, path: Path, store: MediaStore, stop: asyncio.Event) -> None:
-    """Serve on a UNIX socket and sweep the store, until `stop`. Downloads may continue for 10 s.
+async def serve(app: web.Application, listener: Listener, store: MediaStore, process: Process) -> None:
+    """Serve and sweep the store, until the process must stop. Downloads may continue for 10 s.
 
     Raises BackgroundTaskError when the sweeper fails, so that the process is restarted.
     """
-    supervisor = Supervisor()
-    async with listening(app, path, _GRACE, cancel=True):
-        supervisor.spawn("media sweeper", sweep_forever(store))
-        try:
-            await supervisor.run(stop.wait())
-        finally:
-            await supervisor.close()
+    async with listening(app, listener, _GRACE, cancel=True):
+        process.supervisor.spawn("media sweeper", sweep_forever(store))
+        await process.until_stopped()

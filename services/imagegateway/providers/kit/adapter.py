@@ -52,7 +52,7 @@ class Adapter(ABC):
     max_images_per_call: int = 1
     """Most images that one request makes; `Route.max_images_per_call` of the catalog replaces it."""
     timeout_seconds: float = 180.0
-    """Request timeout in seconds."""
+    """Request timeout in seconds; the setting IMAGEGATEWAY_<ROUTE>_TIMEOUT replaces it."""
     errors: ErrorTable
 
     def base_url(self, configured: str, setting: Callable[[str], str]) -> str:

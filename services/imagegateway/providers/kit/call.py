@@ -90,6 +90,8 @@ class Call:
 
 def provider_options(task: pb.ImageTask) -> dict[str, Any]:
     """Return a task's provider options, with whole numbers as ints: protobuf's Struct holds doubles only."""
+    if not task.HasField("provider_options"):
+        return {}
     return {name: _plain(value) for name, value in MessageToDict(task.provider_options).items()}
 
 

@@ -21,7 +21,7 @@ from imagegateway.providers.kit.task_state import failed_call, to_failed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.call import Call
@@ -93,7 +93,7 @@ class CallDriver:
         async with self.sender.spool.load(response, call.tenant) as loaded:
             if loaded.is_success:
                 outcome = self._parse(partial(self.adapter.read_poll, call, state.ref, loaded), _UNREADABLE_POLL)
-                return await self._store_results(call, outcome, POLL_SECONDS)
+                return await self._store_results(call, outcome, POLL_SECONDS, loaded.media)
             outcome = self._parse(partial(self.adapter.read_poll_error, call, state.ref, loaded), _UNREADABLE_POLL)
             # The provider accepted the task before it refused the poll.
             return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
@@ -160,23 +160,29 @@ class CallDriver:
         if reader.decoder:
             error = response if isinstance(response, Failure) else None
             outcome = self._parse(partial(reader.outcome, reader.decoder, error), _UNREADABLE_SUBMIT)
-            return await self._store_results(call, outcome, RESULT_SECONDS)
+            return await self._store_results(call, outcome, RESULT_SECONDS, {})
         if isinstance(response, Failure):
             return response
         async with self.sender.spool.load(response, call.tenant) as loaded:
             if loaded.is_success:
                 outcome = self._parse(partial(self.adapter.read_submit, call, loaded), _UNREADABLE_SUBMIT)
-                return await self._store_results(call, outcome, RESULT_SECONDS)
+                return await self._store_results(call, outcome, RESULT_SECONDS, loaded.media)
             return self._parse(partial(self.adapter.read_error, call, loaded), self.adapter.errors.lookup(loaded))
 
-    async def _store_results(self, call: Call, outcome: Outcome, seconds: float) -> Outcome:
-        """Return a call's outcome with its results stored, without their bytes.
+    async def _store_results(
+        self, call: Call, outcome: Outcome, seconds: float, media: Mapping[bytes, bytes]
+    ) -> Outcome:
+        """Return a call's outcome with its results stored, without their bytes. `media`: results by their markers.
 
         An unavailable store is retried for `seconds`.
         """
         if not isinstance(outcome, Finished):
             return outcome
-        stored = await in_parallel(self._store(call, result, seconds) for result in outcome.results)
+        results = (
+            replace(result, data=media.get(result.data, result.data)) if result.data else result
+            for result in outcome.results
+        )
+        stored = await in_parallel(self._store(call, result, seconds) for result in results)
         return replace(outcome, results=(), stored=tuple(stored))
 
     async def _send(self, request: HttpRequest, call: Call) -> HttpResponse | Failure:

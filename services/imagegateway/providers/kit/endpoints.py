@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Base URL and key of a route's calls."""
+    """Base URL, key and timeout of a route's calls."""
 
     base_url: str
     key: str
+    timeout_seconds: float
+    """Timeout of requests that state none, in seconds."""
 
     @classmethod
     def resolve(cls, adapter: Adapter, settings: Settings, credential: str) -> Endpoint:
@@ -32,14 +34,15 @@ class Endpoint:
         Raises GatewayError PROVIDER_NOT_CONFIGURED without a key.
         """
         setting = api_key_setting(adapter.route)
-        key = credential or settings.source.text(setting)
+        key = credential or settings.source.watched_secret(setting).reveal()
         if not key and adapter.requires_key:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
                 f"The setting {PREFIX}{setting} is empty.",
             )
         configured = settings.source.text(base_url_setting(adapter.route), adapter.default_base_url).rstrip("/")
-        return cls(adapter.base_url(configured, settings.source.text), key)
+        timeout = settings.route_timeout(adapter.route) or adapter.timeout_seconds
+        return cls(adapter.base_url(configured, settings.source.text), key, timeout)
 
     def url(self, path: str) -> str:
         """Return the URL of a path under the base URL; an absolute URL is returned unchanged."""

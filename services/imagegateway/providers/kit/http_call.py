@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from imagegateway.outbound.client import SentError, UnsentError
+from imagegateway.outbound.tunnel import ProxyRefusedError
 from imagegateway.outbound.url_guard import UrlRefusedError
-from imagegateway.platform import logs
+from imagegateway.platform import logs, metrics
 from imagegateway.providers.kit.error_table import Failure, bad_response
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -21,9 +24,11 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.endpoints import Endpoint
     from imagegateway.providers.kit.http_messages import HttpRequest, HttpResponse
     from imagegateway.providers.kit.response_spool import ResponseSpool
+    from prometheus_client import Histogram
 
 MAX_RESPONSE_BYTES: Final = 256 * 1024 * 1024
 """Largest response that is read whole."""
+_STATUSES: Final = frozenset(HTTPStatus)
 _log = logs.get(__name__)
 
 
@@ -56,7 +61,7 @@ class HttpSender:
         """
         url = endpoint.url(request.path)
         is_trusted = endpoint.trusts(url, adapter.trusted_hosts)
-        seconds = adapter.timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
+        seconds = endpoint.timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
         began = time.perf_counter()
         status: int | None = None
         try:
@@ -82,6 +87,12 @@ class HttpSender:
             return _UNREACHABLE if error.transient else bad_response("named an address that may not be called.")
         except UnsentError:
             return _UNREACHABLE
+        except ProxyRefusedError as error:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+                f"The proxy of this gateway refuses the connection to the provider (status {error.status}): its "
+                "operator must check IMAGEGATEWAY_EGRESS_PROXY and the proxy's rules.",
+            )
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
@@ -95,6 +106,8 @@ class HttpSender:
                 may_be_billed=True,
             )
         finally:
+            duration = time.perf_counter() - began
+            _seconds(adapter.route, status).observe(duration)
             _log.info(
                 "upstream_call_finished",
                 route=adapter.route,
@@ -102,8 +115,20 @@ class HttpSender:
                 method=request.method,
                 path=urlsplit(url).path,
                 upstream_status=status,
-                duration_ms=round((time.perf_counter() - began) * 1000, 1),
+                duration_ms=round(duration * 1000, 1),
             )
+
+
+@cache
+def _seconds(route: str, status: int | None) -> Histogram:
+    return metrics.PROVIDER_REQUEST_SECONDS.labels(route, _status_label(status))
+
+
+def _status_label(status: int | None) -> str:
+    """Return the label of a status: a provider may answer with any number."""
+    if status is None:
+        return "none"
+    return str(status) if status in _STATUSES else metrics.OTHER
 
 
 _UNREACHABLE: Final = Failure(

@@ -11,7 +11,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.spooled_content import SpooledContent
+    from imagegateway.providers.kit.media_extractor import MediaExtractor
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class HttpRequest:
     query: Mapping[str, str] = field(default_factory=dict)
     multipart: bool = False
     timeout_seconds: float | None = None
-    """Longest time until the whole response has arrived; None: the adapter's `timeout_seconds`."""
+    """Longest time until the whole response has arrived; None: the endpoint's `timeout_seconds`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     content: bytes
-    spooled: SpooledContent | None = None
+    media: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Media that `content` encodes as markers, by marker (`media_extractor`)."""
+    spooled: MediaExtractor | None = None
     """Content of a large response that waits for memory: `response_spool` loads it before an adapter reads it."""
 
     @property

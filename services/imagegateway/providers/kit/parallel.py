@@ -16,7 +16,10 @@ async def in_parallel(awaitables: Iterable[Awaitable[T]]) -> list[T]:
 
     Raises the first exception that one raises; the others are cancelled and have ended by then.
     """
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    works = list(awaitables)
+    if len(works) == 1:  # most calls make one image: no task for its steps
+        return [await works[0]]
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
         return list(await asyncio.gather(*tasks))
     except BaseException:

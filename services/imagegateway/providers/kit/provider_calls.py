@@ -34,17 +34,37 @@ class ServerStoppingError(Exception):
     """The server stopped before the call ended."""
 
 
+class NotBegunError(Exception):
+    """The server stops, and begins no new call."""
+
+
 class ProviderCall:
     """Call in progress or ended. Any number of RPCs may wait for it."""
 
     def __init__(self) -> None:
-        self._answer: asyncio.Future[pb.TaskState] = asyncio.get_running_loop().create_future()
-        self._progress = pb.Running()
-        self._changed = asyncio.Event()
+        self._end: pb.TaskState | BaseException | None = None
+        """Final state or exception; None: the call is in progress."""
+        self._progress: pb.Running | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+        """One for each RPC that waits for the next change."""
 
     async def answer(self) -> pb.TaskState:
         """Return the final state of the call. Raises the call's exception."""
-        return await asyncio.shield(self._answer)
+        while self._end is None:
+            await self._change()
+        if isinstance(self._end, BaseException):
+            raise self._end
+        return self._end
+
+    async def ends_within(self, seconds: float) -> bool:
+        """Wait for the end of the call, at most `seconds` and until its next preview. Return whether it has ended."""
+        if self._end is None:
+            timer = asyncio.get_running_loop().call_later(seconds, self._wake)
+            try:
+                await self._change()
+            finally:
+                timer.cancel()
+        return self._end is not None
 
     async def states(self) -> AsyncIterator[pb.TaskState]:
         """Yield a running state for each change of the previews, and last the final state.
@@ -53,15 +73,14 @@ class ProviderCall:
         """
         seen = 0
         while True:
-            changed = self._changed
-            if len(self._progress.partial_images) > seen:
+            if self._progress and len(self._progress.partial_images) > seen:
                 seen = len(self._progress.partial_images)
                 yield pb.TaskState(running=self._progress)
-            elif self._answer.done():
+            elif self._end is not None:
                 yield await self.answer()
                 return
             else:
-                await changed.wait()
+                await self._change()
 
     async def on_progress(self, running: pb.Running) -> None:
         """Publish the previews so far."""
@@ -69,20 +88,24 @@ class ProviderCall:
         self._progress.CopyFrom(running)
         self._wake()
 
-    def end(self, state: pb.TaskState) -> None:
-        """Publish the answer."""
-        self._answer.set_result(state)
+    def end(self, result: pb.TaskState | BaseException) -> None:
+        """Publish the final state, or the call's exception."""
+        self._end = result
         self._wake()
 
-    def fail(self, error: BaseException) -> None:
-        """Publish the call's exception."""
-        self._answer.set_exception(error)
-        self._answer.exception()  # asyncio logs an exception that no RPC waited for
-        self._wake()
+    async def _change(self) -> None:
+        """Wait for the next preview, or the end of the call."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class ProviderCalls:
@@ -95,6 +118,7 @@ class ProviderCalls:
         self._answers: dict[CallKey, tuple[float, bytes]] = {}
         """Kept answers, oldest first: expiry time and serialized state."""
         self._kept_bytes = 0
+        self._accepting = True
         self._tasks: set[asyncio.Task[None]] = set()
 
     def find(self, key: CallKey) -> ProviderCall | None:
@@ -111,15 +135,22 @@ class ProviderCalls:
     def join(self, key: CallKey, work: Work, keep: Callable[[pb.TaskState], bool]) -> ProviderCall:
         """Return the call with this key, started with `work` where it is unknown.
 
-        `keep` decides whether the answer is kept after the call; an exception never is.
+        `keep` decides whether the answer is kept after the call; an exception never is. Raises NotBegunError after
+        `refuse_new`.
         """
         if call := self.find(key):
             return call
+        if not self._accepting:
+            raise NotBegunError
         call = self._open[key] = ProviderCall()
         task = asyncio.create_task(self._run(key, call, work, keep))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return call
+
+    def refuse_new(self) -> None:
+        """Begin no further call."""
+        self._accepting = False
 
     async def drain(self, seconds: float) -> None:
         """Wait at most `seconds` for the calls in progress, then cancel the rest."""
@@ -136,7 +167,7 @@ class ProviderCalls:
             state = await work(call.on_progress)
         except BaseException as error:
             del self._open[key]
-            call.fail(ServerStoppingError() if isinstance(error, asyncio.CancelledError) else error)
+            call.end(ServerStoppingError() if isinstance(error, asyncio.CancelledError) else error)
             if not isinstance(error, Exception):
                 raise
         else:

@@ -48,6 +48,8 @@ def check(options: Mapping[str, Any], reserved: frozenset[Path]) -> None:
 
     An option that would replace an object with a reserved name is reserved, too.
     """
+    if not options:
+        return
     taken = COMMON | reserved
     for spelled, path, leaf in _walk(options):
         for known in taken:
@@ -74,6 +76,8 @@ def _merged(
         default = defaults.get(name)
         nested = isinstance(value, dict) and isinstance(default, dict)
         body[name] = _merged(value, {}, default or {}, within) if nested else value
+    if not options:
+        return body
     spelled_as = {_normal(name): name for name in body}
     for given, value in options.items():
         name = spelled_as.get(_normal(given), given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from imagegateway.media.store_retry import retry_until_available
 from imagegateway.outbound.client import MAX_REDIRECTS, DownloadError
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
+from imagegateway.platform.cpu_work import run_sized
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import Modality
@@ -96,7 +96,7 @@ class ResultStore:
 
     async def _converted(self, data: bytes, call: Call) -> tuple[images.ImageInfo, bytes]:
         """Return an image's facts and its bytes, in the format that the caller requested."""
-        facts = await asyncio.to_thread(_inspect, data, call.model)
+        facts = await run_sized(len(data), partial(_inspect, data, call.model))
         task = call.task
         wanted = task.output_format
         if wanted in _NATIVE_ONLY or facts.media_type in {f"image/{wanted}", svg.MEDIA_TYPE}:

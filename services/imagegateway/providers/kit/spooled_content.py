@@ -1,4 +1,4 @@
-"""Spooled content: the bytes of a response in memory, a large one in a file."""
+"""Spooled content: bytes of a response in memory, beyond a bound in a file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SMALL_BYTES: Final = 1024 * 1024
-"""Largest response that stays in memory and is not counted."""
+"""Largest content that stays in memory and is not counted."""
+_LARGEST: Final = 4 * SMALL_BYTES
+"""Largest content that stays in memory."""
+
+
+class SpoolMemory:
+    """Memory of the contents over `SMALL_BYTES` that are in no file: at most `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+
+    def reserve(self, size: int) -> bool:
+        """Reserve bytes. Return False if too few are free."""
+        if size > self._free:
+            return False
+        self._free -= size
+        return True
+
+    def release(self, size: int) -> None:
+        """Release reserved bytes."""
+        self._free += size
 
 
 class SpooledContent:
-    """Content of a response: in memory up to `SMALL_BYTES`, beyond that in a file without a name."""
+    """Bytes in memory up to `SMALL_BYTES`, and up to 4 MiB while `memory` lasts, beyond that in a nameless file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, memory: SpoolMemory) -> None:
         self.size = 0
         self._folder = folder
+        self._memory = memory
+        self._reserved = 0
         self._file: BinaryIO | None = None
         self._filed = 0
         self._tail = io.BytesIO()
@@ -31,20 +53,37 @@ class SpooledContent:
         """Append bytes. A full disk leaves the rest in memory."""
         self.size += len(data)
         self._tail.write(data)
-        if self._tail.tell() > SMALL_BYTES and not self._full:
+        if self._tail.tell() > SMALL_BYTES and not self._full and not self._reserve():
             await asyncio.to_thread(self._flush)
 
     async def read(self) -> bytes:
-        """Return all bytes, and close the file."""
+        """Return all bytes, and discard them here."""
         try:
-            return await asyncio.to_thread(self._joined)
+            if self._file is None:
+                return self._tail.getvalue()
+            return await asyncio.to_thread(self._joined, self._file)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Delete the file. Idempotent."""
+        """Discard all bytes. Idempotent."""
+        self._tail = io.BytesIO()
+        self._release()
         if self._file:
             self._file.close()
+
+    def _reserve(self) -> bool:
+        """Reserve memory for the tail. Without room, release all of it and return False."""
+        size = self._tail.tell()
+        if self._file is None and size <= _LARGEST and self._memory.reserve(size - self._reserved):
+            self._reserved = size
+            return True
+        self._release()
+        return False
+
+    def _release(self) -> None:
+        self._memory.release(self._reserved)
+        self._reserved = 0
 
     def _flush(self) -> None:
         """Move the tail to the file, as much of it as the disk has room for."""
@@ -62,11 +101,9 @@ class SpooledContent:
         self._tail = io.BytesIO()
         self._tail.write(data[done:])
 
-    def _joined(self) -> bytes:
-        if self._file is None:
-            return self._tail.getvalue()
+    def _joined(self, file: BinaryIO) -> bytes:
         whole = io.BytesIO()
         for start in range(0, self._filed, SMALL_BYTES):
-            whole.write(os.pread(self._file.fileno(), min(SMALL_BYTES, self._filed - start), start))
+            whole.write(os.pread(file.fileno(), min(SMALL_BYTES, self._filed - start), start))
         whole.write(self._tail.getvalue())
         return whole.getvalue()

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform import metrics
+from imagegateway.platform.errors import code_of
 from imagegateway.providers.kit.error_table import NOT_STARTED, Failure
 from imagegateway.providers.kit.parallel import in_parallel
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -122,6 +124,7 @@ class Submitter:
         """Return the outcome of a call. With one attempt, a failure that another route may serve is not retried."""
         deadline: float | None = None
         has_retried_once = False
+        failure: Failure | None = None
         for attempt in itertools.count(1):
             pause = self.pauses.remaining(route, key)
             if pause > 0:
@@ -131,6 +134,8 @@ class Submitter:
                 await start.pause(self.sleep(pause))
             if start.is_cancelled:
                 return CANCELLED
+            if failure:
+                metrics.PROVIDER_RETRIES.labels(route, code_of(failure.reason)).inc()
             outcome = await send()
             if not isinstance(outcome, Failure) or not _is_retryable(outcome):
                 return outcome
@@ -141,6 +146,7 @@ class Submitter:
             is_last = attempt >= (MAX_ATTEMPTS if outcome.may_be_billed else max_attempts)
             if is_last or wait > MAX_PAUSE or self.clock() + wait > deadline:
                 return outcome
+            failure = outcome
             has_retried_once = has_retried_once or outcome.retry_once
             if wait:
                 jittered = wait * random.uniform(1, 1.1)  # noqa: S311  only spreads load

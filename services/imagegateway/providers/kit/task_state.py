@@ -143,7 +143,9 @@ def _done(states: Sequence[CallState]) -> pb.Done:
         done.cost.CopyFrom(money.to_cost(amount, estimated=any(cost.estimated for cost in costs)))
     counts = [usage.public(state.done.usage) for state in states if state.done]
     complete = [count for count in counts if count is not None]
-    if len(complete) == len(counts):  # the sum of some calls is no count of the task
+    if len(complete) == len(counts) == 1:
+        done.usage.CopyFrom(complete[0])
+    elif len(complete) == len(counts):  # the sum of some calls is no count of the task
         for count in complete:
             _add(done.usage, count)
     return done

@@ -18,7 +18,7 @@ from imagegateway.media.decoding import decoding_cost
 from imagegateway.media.objects import ResultOwner
 from imagegateway.media.store import StoreUnavailable
 from imagegateway.media.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECONDS, retry_until_available
-from imagegateway.platform.errors import REASONS, GatewayError, invalid
+from imagegateway.platform.errors import REASONS, GatewayError, invalid, reason_of
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.error_table import RefusedPart, moderation_failure
@@ -291,7 +291,7 @@ def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | No
 
 def _failure(code: str) -> GatewayError:
     try:
-        reason = ErrorReason.Value(f"ERROR_REASON_{code.upper()}")
+        reason = reason_of(code)
         wait = 1.0 if REASONS[reason].http in {429, 503} else None
     except (ValueError, KeyError):
         return invalid("provider_options.fail", "fail must be the code of an error reason.")

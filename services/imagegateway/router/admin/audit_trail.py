@@ -10,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from imagegateway.admin.v1 import audit_event_pb2 as pb
 from imagegateway.keys.audit_log import FAILED, SUCCEEDED
 from imagegateway.keys.operator_tokens import OPERATOR_ID
+from imagegateway.platform.client_address import client_address
 from imagegateway.platform.errors import INTERNAL, GatewayError, UnavailableError
 from imagegateway.router import call_context
 
@@ -84,7 +85,7 @@ class AuditTrail:
         call = call_context.current()
         event = self._log.event(_actor(call), call.method, target, getattr(request, "tenant", ""))
         event.request_id = call.request_id
-        event.address = _address(call)
+        event.address = client_address(call.metadata)
         event.fields.update({name: text for name, text in _fields(request).items() if text != target})
         return event
 
@@ -126,8 +127,3 @@ def _actor(call: Call) -> pb.AuditActor:
     if key.id == OPERATOR_ID:
         return pb.AuditActor(type="operator", name=key.name)
     return pb.AuditActor(type="key", id=key.id, tenant=key.tenant, name=key.name)
-
-
-def _address(call: Call) -> str:
-    """Return the address of Envoy's client. A call without one came over the router's own socket."""
-    return call.metadata.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64] or "local"

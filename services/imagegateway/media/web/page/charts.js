@@ -3,6 +3,7 @@
 
 import { axisTicks, labelled, largestColumn, stackedColumns } from "./chart_geometry.js";
 import { el, fill, svg } from "./dom.js";
+import { scrollTable } from "./scroll_table.js";
 
 /**
  * @typedef {object} ChartData
@@ -94,10 +95,6 @@ function table(data) {
     "details",
     {},
     el("summary", {}, "Numbers"),
-    el(
-      "div",
-      { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${data.title}, numbers` },
-      el("table", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
-    ),
+    scrollTable(`${data.title}, numbers`, head.map((name) => el("th", { scope: "col" }, name)), el("tbody", {}, rows)),
   );
 }

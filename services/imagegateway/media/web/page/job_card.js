@@ -4,6 +4,7 @@
 import { artifactFigure } from "./artifact_figure.js";
 import { el, fill } from "./dom.js";
 import { absenceText, isUnfinished, promptText, repeatOf, settingsOf, statusText, summaryOf } from "./job_facts.js";
+import { timeElement } from "./time_element.js";
 
 /** @typedef {import("./job_facts.js").Job} Job */
 
@@ -19,13 +20,6 @@ import { absenceText, isUnfinished, promptText, repeatOf, settingsOf, statusText
 
 /** @type {Record<string, string>} */
 const TAGS = { completed: "tag good", failed: "tag bad", cancelled: "tag note" };
-
-/** @param {number} seconds Unix seconds. */
-function timeElement(seconds) {
-  const time = new Date(seconds * 1000);
-  const text = time.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-  return el("time", { datetime: time.toISOString() }, text);
-}
 
 /**
  * Return the request and everything that the API says about the job.

@@ -6,7 +6,7 @@ import { el, fill } from "./dom.js";
 import { takeKey } from "./key_fragment.js";
 import { keyForm, showKeyButton } from "./key_control.js";
 import { loadModels } from "./models.js";
-import { isOperator } from "./operator.js";
+import { isOperator } from "./operator_scope.js";
 import { Router } from "./router.js";
 import { State } from "./state.js";
 

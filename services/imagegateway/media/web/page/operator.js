@@ -1,22 +1,11 @@
 // @ts-check
 /** View: usage, keys and health of the whole gateway, for keys with the scope `admin`. */
 
-import { ApiError, call } from "./api.js";
+import { ApiError } from "./api.js";
 import { el, fill } from "./dom.js";
 import { HealthSection } from "./operator_health.js";
 import { KeysSection } from "./operator_keys.js";
 import { UsageSection } from "./operator_usage.js";
-
-/** Return whether the key of this tab has the scope `admin`: no other key reads the usage of all tenants. */
-export async function isOperator() {
-  try {
-    await call("/v1/usage?group_by=tenant&page_size=1");
-    return true;
-  } catch (error) {
-    if (error instanceof ApiError) return false;
-    throw error;
-  }
-}
 
 /** @type {import("./router.js").ViewModule["mount"]} */
 export function mount(root) {

@@ -3,6 +3,8 @@
 
 import { call } from "./api.js";
 import { el, fill } from "./dom.js";
+import { scrollTable } from "./scroll_table.js";
+import { timeElement } from "./time_element.js";
 
 /** @typedef {{model: string, state: string, retry_in?: number, failures?: number, last_error?: string}} Circuit */
 /** @typedef {{route: string, available?: boolean, missing_settings?: string[], models?: string[], circuits?: Circuit[]}} Provider */
@@ -70,21 +72,16 @@ function circuitText(circuit) {
 /** @param {any[]} jobs */
 function failureTable(jobs) {
   const head = ["Time", "Tenant", "Model", "Provider", "Reason"];
-  const rows = jobs.map((job) => {
-    const time = new Date((job.completed_at ?? job.created_at) * 1000);
-    return el(
+  const rows = jobs.map((job) =>
+    el(
       "tr",
       {},
-      el("td", {}, el("time", { datetime: time.toISOString() }, time.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }))),
+      el("td", {}, timeElement(job.completed_at ?? job.created_at)),
       el("td", {}, job.tenant),
       el("td", {}, job.model),
       el("td", {}, job.provider),
       el("td", {}, el("code", {}, job.error?.code ?? ""), el("p", { class: "hint" }, job.error?.message ?? ""), el("p", { class: "hint" }, job.id)),
-    );
-  });
-  return el(
-    "div",
-    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Recent failures" },
-    el("table", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
+    ),
   );
+  return scrollTable("Recent failures", head.map((name) => el("th", { scope: "col" }, name)), el("tbody", {}, rows));
 }

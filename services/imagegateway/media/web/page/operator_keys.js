@@ -7,6 +7,8 @@ import { el, fill } from "./dom.js";
 import { createKey } from "./key_dialog.js";
 import { budgetText, keyState, limitsText } from "./key_facts.js";
 import { allPages } from "./paged.js";
+import { scrollTable } from "./scroll_table.js";
+import { timeElement } from "./time_element.js";
 
 /** @typedef {import("./key_facts.js").GatewayKey} GatewayKey */
 
@@ -26,6 +28,8 @@ export class KeysSection {
     this.keys = [];
     this.body = el("tbody");
     this.revoked = el("input", { type: "checkbox", on: { change: () => this.show() } });
+    // The dialog offers the tenants of the keys: until they are here, its required field would be empty.
+    this.newKey = el("button", { class: "button small", type: "button", disabled: true, on: { click: () => this.create() } }, "New key");
     this.element = el(
       "section",
       { class: "stack", "aria-labelledby": "keys-title" },
@@ -34,16 +38,12 @@ export class KeysSection {
         { class: "section-head" },
         el("h2", { id: "keys-title" }, "Keys"),
         el("label", { class: "check" }, this.revoked, "Show revoked keys"),
-        el("button", { class: "button small", type: "button", on: { click: () => this.create() } }, "New key"),
+        this.newKey,
       ),
       el(
         "div",
         { class: "card" },
-        el(
-          "div",
-          { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Table of keys" },
-          el("table", {}, el("thead", {}, el("tr", {}, HEAD.map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))))), this.body),
-        ),
+        scrollTable("Table of keys", HEAD.map((name) => (name ? el("th", { scope: "col" }, name) : el("td"))), this.body),
       ),
     );
   }
@@ -55,6 +55,7 @@ export class KeysSection {
   async fetchKeys() {
     const { data } = await allPages("/v1/admin/keys", { revoked: "true" }, this.signal);
     this.keys = data;
+    this.newKey.disabled = false;
     this.onKeys(data);
     this.show();
   }
@@ -72,7 +73,7 @@ export class KeysSection {
   /** @param {GatewayKey} key */
   row(key) {
     const state = keyState(key, Date.now() / 1000);
-    const used = key.last_used_at ? new Date(key.last_used_at * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }) : "never";
+    const used = key.last_used_at ? timeElement(key.last_used_at) : "never";
     const revoke = () => this.guard(this.revoke(key));
     return el(
       "tr",

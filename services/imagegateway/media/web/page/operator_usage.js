@@ -5,6 +5,7 @@ import { columnChart } from "./charts.js";
 import { el, fill } from "./dom.js";
 import { amountText } from "./money.js";
 import { allPages } from "./paged.js";
+import { scrollTable } from "./scroll_table.js";
 import { dailySeries, lastDays, measured, totalsBy } from "./usage_report.js";
 
 /** @typedef {import("./usage_report.js").Measure} Measure */
@@ -146,10 +147,10 @@ export class UsageSection {
     return el(
       "div",
       { class: "card" },
-      el(
-        "div",
-        { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `Usage by ${label.toLowerCase()}` },
-        el("table", {}, el("thead", {}, el("tr", {}, head.map((name, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, name)))), el("tbody", {}, body)),
+      scrollTable(
+        `Usage by ${label.toLowerCase()}`,
+        head.map((name, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, name)),
+        el("tbody", {}, body),
       ),
     );
   }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def _gamma(value: float) -> int:
     return round(value * 255)
 
 
+@lru_cache(maxsize=1024)  # a city asks at each window whether its sky is dark
 def _to_lab(colour: Colour) -> _Lab:
     red, green, blue = (_linear(channel) for channel in colour)
     long = math.cbrt(0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue)

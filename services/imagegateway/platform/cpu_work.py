@@ -1,0 +1,21 @@
+"""CPU work on bytes: in the event loop for a few bytes, in a thread for many."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+INLINE_BYTES: Final = 32 * 1024
+"""Most bytes that are worked on in the event loop: hashing them or walking through them takes less than the way to a
+thread and back, and at worst, for an image of empty chunks alone, a few milliseconds.
+"""
+
+
+async def run_sized(size: int, work: Callable[[], T]) -> T:
+    """Return the result of `work`, whose time is proportional to `size` bytes. Raises the errors of `work`."""
+    return work() if size <= INLINE_BYTES else await asyncio.to_thread(work)

@@ -1,0 +1,201 @@
+"""Mutual TLS between the gateway's processes, from certificate files that are reloaded when they change.
+
+A certificate's DNS names state the roles of its process. Servers require a certificate of the same authority, and
+each server names the roles that may call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
+from imagegateway.platform import logs
+from imagegateway.platform.setting_source import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from imagegateway.platform.addresses import TcpAddress
+    from imagegateway.platform.internal_settings import InternalSettings, TlsFiles
+
+_CHECK_SECONDS: Final = 5.0
+"""Shortest time between two checks of the files, in seconds. Handshakes after a check use new files."""
+_HANDSHAKE_SECONDS: Final = 5.0
+_log = logs.get(__name__)
+
+
+class Role(StrEnum):
+    """Part of the gateway, as a certificate names it."""
+
+    ROUTER = "router"
+    PROVIDERS = "providers"
+    MEDIA = "media"
+    ENVOY = "envoy"
+
+
+class PeerRoleError(Exception):
+    """The certificate of a server does not name the expected role."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsMaterial:
+    """Content of the files at one time."""
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+    server_context: ssl.SSLContext
+    client_context: ssl.SSLContext
+
+    @classmethod
+    def read(cls, files: TlsFiles) -> TlsMaterial:
+        """Read the files. Raises OSError, and ValueError for content that does not fit together."""
+        certificate, key, authority = (path.read_bytes() for path in (files.certificate, files.key, files.authority))
+        if load_pem_x509_certificates(certificate)[0].public_key() != load_pem_private_key(key, None).public_key():
+            raise ValueError(f"{files.key} is not the key of {files.certificate}")
+        return cls(
+            certificate,
+            key,
+            authority,
+            _context(ssl.PROTOCOL_TLS_SERVER, files, authority),
+            _context(ssl.PROTOCOL_TLS_CLIENT, files, authority),
+        )
+
+    @property
+    def server_configuration(self) -> grpc.ServerCertificateConfiguration:
+        """Configuration for gRPC servers."""
+        return grpc.ssl_server_certificate_configuration([(self.key, self.certificate)], self.authority)
+
+    @property
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Credentials of gRPC channels."""
+        return grpc.ssl_channel_credentials(self.authority, self.key, self.certificate)
+
+
+class InternalTls:
+    """Certificates of this process. `clock` returns monotonic seconds. Threads of gRPC use this class, too."""
+
+    def __init__(self, files: TlsFiles, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read the files. Raises SettingError."""
+        self._files = files
+        self._clock = clock
+        self._lock = threading.Lock()
+        try:
+            self._modified = files.modified
+            self._material = TlsMaterial.read(files)
+        except (OSError, ValueError) as error:
+            raise SettingError(f"IMAGEGATEWAY_INTERNAL_TLS_CERT, _KEY and _CA can't be used: {error}") from error
+        self._checked_at = clock()
+        self.server_context: Final = _context(ssl.PROTOCOL_TLS_SERVER, files, self._material.authority)
+        """Context of HTTP servers. Each handshake uses the current files."""
+        self.server_context.sni_callback = self._on_handshake
+
+    @classmethod
+    def open(cls, settings: InternalSettings) -> InternalTls | None:
+        """Read the files that settings name. Return None for connections without TLS. Raises SettingError."""
+        return cls(settings.tls_files) if settings.tls_files else None
+
+    @property
+    def material(self) -> TlsMaterial:
+        """Content of the files, at most 5 s old. Files that can't be read or do not fit together change nothing."""
+        with self._lock:
+            if self._clock() - self._checked_at >= _CHECK_SECONDS:
+                self._checked_at = self._clock()
+                self._reload()
+            return self._material
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Return credentials of gRPC servers. Each handshake uses the current files."""
+        served = self.material
+
+        def changed() -> grpc.ServerCertificateConfiguration | None:
+            """Return the configuration of new files; None: no change.
+
+            gRPC replaces its TLS context for each configuration, and may free the old one during the handshake of
+            another thread (grpc/grpc#36693): a configuration for each handshake crashed a process under load.
+            """
+            nonlocal served
+            if (current := self.material) is served:
+                return None
+            served = current
+            return current.server_configuration
+
+        return grpc.dynamic_ssl_server_credentials(
+            served.server_configuration,
+            changed,  # type: ignore[arg-type]  # the stubs leave None out
+            require_client_authentication=True,
+        )
+
+    async def server_name(self, address: TcpAddress, role: Role) -> str:
+        """Return the name that states a server's role.
+
+        gRPC compares the server's certificate with one name, so this handshake finds the name to compare with.
+        Raises PeerRoleError for a server of another role, OSError without a connection or for another authority.
+        """
+        async with asyncio.timeout(_HANDSHAKE_SECONDS):
+            _, writer = await asyncio.open_connection(address.host, address.port, ssl=self.material.client_context)
+        try:
+            names = dns_names(writer.get_extra_info("peercert"))
+        finally:
+            writer.transport.abort()  # an orderly end would wait for the server's
+        for name in names:
+            if role_of(name) is role:
+                return name
+        raise PeerRoleError(f"the certificate of {address} names {', '.join(names) or 'no host'}, but no {role}")
+
+    def _reload(self) -> None:
+        try:
+            modified = self._files.modified
+            if modified == self._modified:
+                return
+            self._material = TlsMaterial.read(self._files)
+        except (OSError, ValueError) as error:
+            _log.warning("internal_tls_unchanged", error=str(error))
+        else:
+            self._modified = modified
+            _log.info("internal_tls_reloaded", certificate=str(self._files.certificate))
+
+    def _on_handshake(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self.material.server_context
+
+
+def role_of(name: str) -> Role | None:
+    """Return the role that a DNS name states: `router`, `a.router` or `router.example`; None for another name."""
+    first, last = name.partition(".")[0], name.rpartition(".")[2]
+    return next((role for role in Role if role in {first, last}), None)
+
+
+def roles_of(names: Iterable[str]) -> frozenset[Role]:
+    """Return the roles that DNS names state."""
+    return frozenset(role for role in map(role_of, names) if role)
+
+
+def refusal(callers: frozenset[Role]) -> str:
+    """Return the message for a caller without a permitted role."""
+    return f"The certificate must name the role {' or '.join(sorted(callers))}."
+
+
+def dns_names(certificate: dict[str, tuple[tuple[str, str], ...]] | None) -> list[str]:
+    """Return the DNS names of a certificate in the form of Python's `ssl`."""
+    return [name for kind, name in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"]
+
+
+def _context(protocol: ssl._SSLMethod, files: TlsFiles, authority: bytes) -> ssl.SSLContext:
+    """Return a context that requires a certificate of the authority. Raises OSError and ValueError."""
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False  # roles take the place of host names
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(files.certificate, files.key)
+    context.load_verify_locations(cadata=authority.decode("ascii"))
+    if protocol == ssl.PROTOCOL_TLS_CLIENT:
+        context.set_alpn_protocols(["h2"])
+    return context

@@ -1,0 +1,116 @@
+"""`imagegateway render envoy`: documents that Envoy accepts, and wrong options."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from imagegateway.stack.config import binary
+
+from tests.support import command
+from tests.support.process_certificates import ProcessAuthority, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STATIC = (
+    "--routers",
+    "tcp://10.0.0.1:1, tcp://[::1]:1",
+    "--uploads",
+    "unix:/run/uploads",
+    "--media",
+    "tcp://10.0.0.3:3",
+)
+DNS = ("--routers", "dns://router.svc:1", "--uploads", "tcp://router.svc:2", "--media", "dns://media.svc:3")
+
+
+def rendered(folder: Path, *options: str, **values: str) -> str:
+    """Return the document."""
+    given = {"data_dir": str(folder / "data"), "secret_key": "0123456789abcdef", **values}
+    done = command.run("render", "envoy", *options, **given)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def accepted(folder: Path, document: str) -> str:
+    """Return the document, after Envoy has accepted it in a second of CPU time."""
+    config = folder / "envoy.yaml"
+    config.write_text(document)
+    checked = subprocess.run(
+        [binary("envoy"), "--mode", "validate", "--log-level", "error", "-c", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    return document
+
+
+def clusters(document: str) -> dict[str, Any]:
+    """Return the clusters of a document by name."""
+    return {
+        cluster["name"]: cluster for cluster in yaml.load(document, yaml.CSafeLoader)["static_resources"]["clusters"]
+    }
+
+
+@pytest.mark.processes
+def test_fixed_addresses_and_unix_sockets(tmp_path: Path) -> None:
+    found = clusters(accepted(tmp_path, rendered(tmp_path, *STATIC)))
+    assert {name: cluster["type"] for name, cluster in found.items()} == {
+        "router": "STATIC",
+        "uploads": "STATIC",
+        "media": "STATIC",
+    }
+    assert "health_checks" in found["router"]
+    assert "health_checks" not in found["uploads"], "a process that stops removes its socket"
+    assert "transport_socket" not in found["router"]
+
+
+@pytest.mark.processes
+def test_endpoints_come_from_a_file_for_each_cluster(tmp_path: Path) -> None:
+    for name in ("router", "uploads", "media"):
+        (tmp_path / f"{name}.yaml").write_text("resources: []")
+    found = clusters(accepted(tmp_path, rendered(tmp_path, "--eds", str(tmp_path))))
+    for name, cluster in found.items():
+        assert cluster["type"] == "EDS"
+        source = cluster["eds_cluster_config"]["eds_config"]["path_config_source"]
+        assert source == {"path": str(tmp_path / f"{name}.yaml")}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("folder", ["files", "data/run"])
+def test_processes_are_called_by_tls_and_must_have_their_role(tmp_path: Path, folder: str) -> None:
+    given = environment(ProcessAuthority(tmp_path).issue("envoy"))
+    options = ("--files", str(tmp_path / folder)) if folder == "files" else ()
+    document = rendered(tmp_path, *DNS, *options, **given)
+    assert str(tmp_path / folder / "internal_certificate.yaml") in document
+    assert "0123456789abcdef" not in document
+    if options:  # the other document differs in paths alone
+        accepted(tmp_path, document)
+    found = clusters(document)
+    assert {cluster["type"] for cluster in found.values()} == {"STRICT_DNS"}, "names are resolved again"
+    for role, name in (("router", "router"), ("router", "uploads"), ("media", "media")):
+        tls = found[name]["transport_socket"]["typed_config"]["common_tls_context"]
+        names = tls["combined_validation_context"]["default_validation_context"]["match_typed_subject_alt_names"]
+        assert [entry["matcher"] for entry in names] == [
+            {"exact": role},
+            {"prefix": f"{role}."},
+            {"suffix": f".{role}"},
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "--routers, --uploads, --media, or --eds"),
+        (STATIC[:4], "--media"),
+        ((*STATIC, "--eds", "folder"), "--eds replaces"),
+        (("--routers", "10.0.0.1:1", *STATIC[2:]), "--routers: an address must be unix:"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    done = command.run("render", "envoy", *options, data_dir=str(tmp_path), secret_key="0123456789abcdef")
+    assert done.returncode == 1
+    assert message in done.stderr

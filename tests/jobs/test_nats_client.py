@@ -1,0 +1,168 @@
+"""NATS client: requests and receivers bypass nats-py's queues, and keep its errors and its reconnection."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import nats.errors
+import pytest
+from imagegateway.platform.nats import connect
+from nats.js.api import Header
+
+from tests.jobs.server import settings_for, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imagegateway.platform.nats_client import Client
+    from nats.aio.msg import Msg
+
+    from tests.jobs.server import Nats
+
+
+async def _echo(message: Msg) -> None:
+    await message.respond(message.data)
+
+
+async def test_request_returns_data_and_headers_of_its_answer(client: Client) -> None:
+    await client.subscribe("echo", cb=_echo)
+    answers = await asyncio.gather(
+        *(client.request("echo", b"%d" % number, headers={"Number": str(number)}) for number in range(50))
+    )
+    assert [answer.data for answer in answers] == [b"%d" % number for number in range(50)]
+    assert [(answer.headers or {})["Number"] for answer in answers] == [str(number) for number in range(50)]
+
+
+async def test_requests_do_not_use_the_queue_of_nats_py(client: Client) -> None:
+    await client.subscribe("echo", cb=_echo)
+    await client.request("echo", b"data")
+    assert not client._resp_map
+
+
+async def test_request_without_an_answer_ends_at_its_timeout(client: Client) -> None:
+    await client.subscribe("silent")
+    with pytest.raises(nats.errors.TimeoutError):
+        await client.request("silent", b"", timeout=0.01)
+    assert not client._waiting
+
+
+async def test_request_without_a_responder_fails_at_once(client: Client) -> None:
+    with pytest.raises(nats.errors.NoRespondersError):
+        await client.request("absent", b"", timeout=30)
+
+
+async def test_cancelled_request_leaves_nothing_behind(client: Client) -> None:
+    await client.subscribe("silent")
+    request = asyncio.create_task(client.request("silent", b"", timeout=30))
+    await until(lambda: client._waiting)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert not client._waiting
+
+
+async def test_answer_that_comes_too_late_is_dropped(client: Client) -> None:
+    asked: list[Msg] = []
+
+    async def keep(message: Msg) -> None:
+        asked.append(message)
+
+    await client.subscribe("late", cb=keep)
+    await client.subscribe("echo", cb=_echo)
+    with pytest.raises(nats.errors.TimeoutError):
+        await client.request("late", b"first", timeout=0.05)
+    await until(lambda: asked)
+    await asked[0].respond(b"too late")
+    assert (await client.request("echo", b"second")).data == b"second"
+
+
+async def test_receiver_gets_subject_reply_data_and_headers(client: Client) -> None:
+    received: list[tuple[bytes, bytes, bytes, bytes | None]] = []
+    subscription = await client.receive("news.*", lambda *message: received.append(message))
+    await client.publish("news.a", b"one", "answers")
+    await client.publish("news.b", b"two", headers={"Kind": "text"})
+    await until(lambda: len(received) == 2)
+    assert received == [
+        (b"news.a", b"answers", b"one", None),
+        (b"news.b", b"", b"two", b"NATS/1.0\r\nKind: text\r\n\r\n"),
+    ]
+    await subscription.unsubscribe()
+    await client.publish("news.c", b"three")
+    await client.flush()
+    assert len(received) == 2
+    assert subscription._id not in client._receivers
+
+
+async def test_requests_are_answered_after_a_restart_of_the_server(client: Client, nats: Nats) -> None:
+    await client.subscribe("echo", cb=_echo)
+    await client.request("echo", b"before")
+    nats.kill()
+    await until(lambda: not client.is_connected)
+    nats.start()
+    await until(lambda: client.is_connected)
+    assert (await client.request("echo", b"after", timeout=5)).data == b"after"
+
+
+async def test_header_that_an_enum_names_has_its_name(client: Client) -> None:
+    await client.subscribe("echo", cb=_echo)
+    answer = await client.request("echo", b"", headers={Header.MSG_ID: "1"})
+    assert answer.headers == {"Nats-Msg-Id": "1"}
+
+
+async def test_request_is_written_at_once_unless_earlier_commands_wait(client: Client) -> None:
+    received: list[bytes] = []
+    await client.subscribe("echo", cb=_echo)
+    await client.receive("news", lambda _subject, _reply, data, _headers: received.append(data))
+    await client.request("echo", b"")  # the first one subscribes
+    requests = []
+    for data in (b"one", b"two"):
+        requests.append(asyncio.create_task(client.request("news", data, timeout=0.1)))
+        await asyncio.sleep(0)
+        assert not client._pending
+    await client.publish("news", b"three")
+    assert client._pending
+    requests.append(asyncio.create_task(client.request("news", b"four", timeout=0.1)))
+    await asyncio.gather(*requests, return_exceptions=True)
+    assert received == [b"one", b"two", b"three", b"four"]
+
+
+async def test_request_during_the_end_of_a_connection_waits_for_the_next_one(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_data: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    await client.subscribe("echo", cb=_echo)
+    await client.request("echo", b"before")
+    monkeypatch.setattr(client._transport, "write", refuse)
+    assert (await client.request("echo", b"after", timeout=5)).data == b"after"
+
+
+async def test_reconnection_leaves_the_server_that_was_lost_for_last(tmp_path: Path) -> None:
+    """A frozen server still accepts connections."""
+    used: list[int] = []
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        writer.write(b'INFO {"headers": true, "max_payload": 1048576}\r\n')
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+            if line.startswith(b"CONNECT"):
+                used.append(number)
+        writer.close()
+
+    servers = [await asyncio.start_server(partial(serve, number), "127.0.0.1", 0) for number in range(3)]
+    urls = ",".join(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in servers)
+    client = await connect(settings_for(tmp_path, NATS_URL=urls), "test")
+    for count in range(1, 6):
+        await until(lambda: len(used) > count - 1 and client.is_connected)  # noqa: B023
+        connections[-1].close()
+        await until(lambda: len(used) > count)  # noqa: B023
+    await client.close()
+    for server in servers:
+        server.close()
+    assert all(len({*used[start : start + 3]}) == 3 for start in range(len(used) - 2)), used
