@@ -1,0 +1,1 @@
+"""Tests of what `deploy/monitoring` ships, by Prometheus's own promtool."""
