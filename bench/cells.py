@@ -31,8 +31,6 @@ class Cell:
     answer: str
     """`url` or `b64_json`: form of the image in the response."""
     connections: int
-    aim: float
-    """Target of CPU milliseconds per request through the chain; 0: no target."""
     group: str = "chain"
     """`chain`: the embedded model responds; `upstream`: a provider's server responds (`bench.provider`)."""
     image: str = "large"
@@ -63,7 +61,6 @@ def cells() -> tuple[Cell, ...]:
             body=_generation("url"),
             answer="url",
             connections=16,
-            aim=2.3,
         ),
         Cell(
             name="b64",
@@ -73,7 +70,6 @@ def cells() -> tuple[Cell, ...]:
             body=_generation("b64_json"),
             answer="b64_json",
             connections=4,
-            aim=15,
         ),
         Cell(
             name="edit",
@@ -85,7 +81,6 @@ def cells() -> tuple[Cell, ...]:
             ),
             answer="url",
             connections=4,
-            aim=12,
         ),
     )
 
@@ -101,7 +96,6 @@ def upstream_cells() -> tuple[Cell, ...]:
         body=_generation("url", UPSTREAM_MODEL, "a small lighthouse"),
         answer="url",
         connections=16,
-        aim=0,
         group="upstream",
         image="small",
     )
@@ -114,6 +108,14 @@ def upstream_cells() -> tuple[Cell, ...]:
             title="upstream, 1.5 MB answer (b64_json)",
             body=_generation("b64_json", UPSTREAM_MODEL, "a large lighthouse"),
             answer="b64_json",
+            connections=4,
+            image="large",
+        ),
+        replace(
+            small,
+            name="up-url",
+            title="upstream, 1.5 MB answer (url)",
+            body=_generation("url", UPSTREAM_MODEL, "a large lighthouse"),
             connections=4,
             image="large",
         ),
@@ -140,7 +142,6 @@ def submission(seconds: float) -> Cell:
         body=json.dumps({"model": MODEL, "prompt": _PROMPT, **options}).encode(),
         answer="job",
         connections=32,
-        aim=0,
         group="jobs",
         headers="prefer: respond-async\r\n",
         status=202,

@@ -6,25 +6,29 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from bench import samples, subjects, usage
+from bench.aims import Verdict, at_most
 from bench.cells import cells, submission
 from bench.parts import RAISED
+from bench.processes import ROOT, SubjectError
 from bench.report import Figure
-from bench.subjects import ROOT, SubjectError
+from bench.tables import MB, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bench.jobs import Scale
     from bench.samples import Sample
+    from bench.scale import Scale
     from bench.subjects import Subject
+    from bench.usage import Memory
 
 INSIDE: Final = ("router", "providers", "nats")
 _FEW: Final = 10
 _DELAY: Final = 3600.0
 _PATIENCE: Final = 30.0
-"""Time limit of all submissions in seconds. The table shows how many were accepted."""
-_MB: Final = 1_000_000
+"""Time limit of the submissions in seconds, for 10,000 jobs. The table shows how many were accepted."""
+_FLAT: Final = 1.2
+"""Most that a request may cost beside many held jobs, as a ratio to the cost beside few: the noise of a run."""
 _MAX_MB: Final = 300
 _MAX_CORE: Final = 5.0
 
@@ -38,23 +42,27 @@ def at_provider(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
         few = _small(chain, folder, scale.seconds)
         sample = _submit(chain, folder, answer, scale.held - _FEW)
         count = sample.figures.requests + _FEW
-        time.sleep(2)
+        time.sleep(scale.settle)
         many_idle = _idle(chain, 2 * scale.seconds)
-        memory = usage.resident(chain.pid)
+        memory = usage.memory(chain.pid)
         try:
             many = _small(chain, folder, scale.seconds)
         except SubjectError as error:
             many, reason = None, str(error)
     yield Figure(f"{count} of {scale.held} jobs at a provider that needs an hour", _pace(sample))
-    yield _memory(memory)
+    yield _memory(count, memory)
     yield _load(f"  % of a core while {_FEW} wait", few_idle, aim=False)
     yield _load(f"  % of a core while {count} wait", many_idle, aim=True)
     yield Figure(f"  small request beside {_FEW}", f"{few.rate:.0f} /s, {_cost(few)}")
     if many is None:
-        yield Figure(f"  small request beside {count}", reason[:100], "a response: not met")
+        verdict = Verdict(f"a small request beside {count} held jobs", reason[:100], "a response", met=False)
+        yield Figure(f"  small request beside {count}", verdict.measured, verdict)
     else:
         yield Figure(f"  small request beside {count}", f"{many.rate:.0f} /s, {_cost(many)}")
-        yield Figure("  ratio", f"{many.cost / few.cost:.2f} x")
+        verdict = at_most(
+            f"cost of a request beside {count} held jobs to {_FEW}", ratio(many.cost, few.cost), _FLAT, "x"
+        )
+        yield Figure("  ratio", verdict.measured, verdict)
 
 
 def queued(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
@@ -64,11 +72,11 @@ def queued(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
         first = _submit(chain, folder, answer, scale.held // 10)
         rest = _submit(chain, folder, answer, scale.held - scale.held // 10 - 1)
         count = first.figures.requests + rest.figures.requests + 1
-        time.sleep(2)
-        idle, memory = _idle(chain, 2 * scale.seconds), usage.resident(chain.pid)
+        time.sleep(scale.settle)
+        idle, memory = _idle(chain, 2 * scale.seconds), usage.memory(chain.pid)
     yield Figure("durable submits through Envoy (respond-async), 32 at a time", _pace(first))
     yield Figure(f"  up to {count} of {scale.held} jobs queued", _pace(rest))
-    yield _memory(memory)
+    yield _memory(count, memory)
     yield _load(f"  % of a core while {count} wait", idle, aim=True)
 
 
@@ -77,25 +85,24 @@ def _pace(sample: Sample) -> str:
     return f"{sample.rate:.0f} /s, {ranks}, {_cost(sample)}"
 
 
-def _memory(memory: dict[str, int]) -> Figure:
-    kept = (memory["router"] + memory["nats"]) / _MB
-    split = f"router {memory['router'] / _MB:.0f}, nats {memory['nats'] / _MB:.0f}"
-    return Figure("  memory of router and nats", f"{kept:.0f} MB ({split})", _verdict(kept, _MAX_MB, "MB"))
+def _memory(count: int, memory: dict[str, Memory]) -> Figure:
+    router, nats = memory["router"].rss / MB, memory["nats"].rss / MB
+    verdict = at_most(f"memory of router and nats with {count} jobs, RSS", router + nats, _MAX_MB, "MB")
+    split = f"router {router:.0f}, nats {nats:.0f}"
+    return Figure("  memory of router and nats", f"{verdict.measured} ({split})", verdict)
 
 
 def _load(title: str, idle: dict[str, float], *, aim: bool) -> Figure:
     core = 100 * (idle["router"] + idle["nats"])
     shares = ", ".join(f"{role} {100 * idle[role]:.1f}" for role in INSIDE)
-    return Figure(title, f"{core:.1f} % ({shares})", _verdict(core, _MAX_CORE, "%") if aim else "")
-
-
-def _verdict(value: float, most: float, unit: str) -> str:
-    return f"<= {most:g} {unit}: {'met' if value <= most else 'not met'}"
+    verdict = at_most(title.strip(), core, _MAX_CORE, "%") if aim else None
+    return Figure(title, f"{core:.1f} % ({shares})", verdict)
 
 
 def _submit(chain: Subject, folder: Path, answer: bytes, count: int) -> Sample:
     cell = submission(_DELAY)
-    order = samples.order_of(chain, cell, answer, "", folder, seconds=_PATIENCE, count=count)
+    patience = max(_PATIENCE, _PATIENCE * count / 10_000)
+    order = samples.order_of(chain, cell, answer, "", folder, seconds=patience, count=count)
     sample = samples.take(chain, cell, order)
     if sample.figures.failures:
         raise SubjectError(f"{sample.figures.failures} of {count} jobs were refused: {sample.figures.reason}")

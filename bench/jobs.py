@@ -8,24 +8,25 @@ import statistics
 import time
 import urllib.request
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.platform import ids, sockets
 
 from bench import beside, held, subjects
-from bench.parts import Parts, engine, parts, worker
-from bench.report import Figure, figures
-from bench.subjects import ROOT, environment
-from bench.usage import resident
+from bench.aims import at_most
+from bench.parts import Parts, engine, parts
+from bench.processes import ROOT, environment, worker
+from bench.report import Figure
+from bench.tables import MB, ratio
+from bench.usage import memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from bench.scale import Scale
     from bench.subjects import Subject
 
-_MB: Final = 1_000_000
 _PACE: Final = 25.0
 _INLINE: Final = {
     "direct": ("inline call inside the router, no record", ""),
@@ -34,39 +35,23 @@ _INLINE: Final = {
     "limited_twice": ("the same, with rate limits of the key and of its tenant", "recorded"),
 }
 """Paths of an inline call, each with its title and the path that the added cost refers to."""
+_AIMED: Final = frozenset({"lists", "expiry", "full collection"})
+_MAX_HOLD_MS: Final = 5.0
 _CLIENTS: Final = 4
 _RATE: Final = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Durations and counts of a run."""
-
-    seconds: float
-    rounds: int
-    jobs: int
-    """Jobs of the latency measurement."""
-    held: int
-    subscribers: int
-
-
-FULL: Final = Scale(seconds=4.0, rounds=3, jobs=250, held=10_000, subscribers=10_000)
-QUICK: Final = Scale(seconds=2.0, rounds=1, jobs=75, held=1_000, subscribers=1_000)
-
-
-def run(folder: Path, image: Path, *, quick: bool) -> str:
-    """Measure everything. Return the table."""
-    scale = QUICK if quick else FULL
+def run(folder: Path, image: Path, scale: Scale) -> list[Figure]:
+    """Measure everything."""
     found = [Figure("load average of the minute before", f"{os.getloadavg()[0]:.1f}"), _disk(folder)]
-    for measure in (_submits, _latencies, _record, _rates):
+    for measure in (_submits, _latencies, _record, _rates)[: scale.parts]:
         # Each measurement has its own NATS server: a replica takes over jobs of an earlier one.
         with parts(_create(folder / measure.__name__), image) as running:
             found += measure(running, scale)
-    found += held.queued(_create(folder / "line"), image, scale)
-    found += held.at_provider(_create(folder / "held"), image, scale)
-    found += beside.quick_calls(_create(folder / "beside"), image, scale)
-    found += _subscribers(_create(folder / "streams"), image, scale)
-    return figures(found)
+    for stack in (held.at_provider, held.queued, beside.quick_calls, _subscribers)[: scale.stacks]:
+        found += stack(_create(folder / stack.__name__), image, scale)
+    found += _records(_create(folder / "records"), scale)
+    return found
 
 
 def _create(folder: Path) -> Path:
@@ -121,7 +106,7 @@ def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
         yield Figure(title, f"{_spread(costs[path]['sum'])} CPU-ms ({split})")
         if base:
             own, without = medians[path]["sum"], medians[base]["sum"]
-            yield Figure("  added", f"{own - without:.2f} CPU-ms, {own / without:.2f} x")
+            yield Figure("  added", f"{own - without:.2f} CPU-ms, {ratio(own, without):.2f} x")
 
 
 def _rates(running: Parts, scale: Scale) -> Iterable[Figure]:
@@ -144,10 +129,21 @@ def _rates(running: Parts, scale: Scale) -> Iterable[Figure]:
     yield Figure(title, f"{admitted[0]} + {admitted[1]}: {share:.1f} % of the limit, {refused} refused")
 
 
+def _records(folder: Path, scale: Scale) -> Iterator[Figure]:
+    """Measure how long many job records hold the event loop of a replica."""
+    with worker("bench.records", {"count": scale.records, "folder": str(folder)}, environment()) as process:
+        phases = process.result()
+    for phase, found in phases.items():
+        title = f"{phase}, {scale.records} records"
+        verdict = at_most(f"event loop held: {title}", found["work_ms"], _MAX_HOLD_MS, "ms")
+        value = f"{found['work_ms']:.1f} ms of work, {found['loop_ms']:.1f} ms in all, in {found['seconds']:.1f} s"
+        yield Figure(f"longest turn of the event loop: {title}", value, verdict if phase in _AIMED else None)
+
+
 def _subscribers(folder: Path, image: Path, scale: Scale) -> Iterable[Figure]:
     with ExitStack() as stack:
         chain = stack.enter_context(subjects.chain("streams", ROOT, folder, image))
-        before = resident(chain.pid)["router"]
+        before = memory(chain.pid)["router"].rss
         job_id = submit(chain)
         order = {"key": chain.key, "socket": str(sockets.folder(chain.run) / "router-0.sock"), "job_id": job_id}
         began = time.monotonic()
@@ -159,7 +155,7 @@ def _subscribers(folder: Path, image: Path, scale: Scale) -> Iterable[Figure]:
         ]
         for client in clients:
             client.ready()
-        opened, holding = time.monotonic() - began, resident(chain.pid)["router"]
+        opened, holding = time.monotonic() - began, memory(chain.pid)["router"].rss
         time.sleep(1)
         at = time.monotonic()
         _post(chain, f"/v1/jobs/{job_id}/cancel", b"{}")
@@ -170,7 +166,7 @@ def _subscribers(folder: Path, image: Path, scale: Scale) -> Iterable[Figure]:
     count = scale.subscribers
     yield Figure(f"{count} StreamJob subscribers, one router: opened in", f"{opened:.1f} s")
     each = (holding - before) / count / 1000
-    yield Figure("  router's memory", f"{before / _MB:.0f} -> {holding / _MB:.0f} MB, {each:.1f} kB each")
+    yield Figure("  router's memory", f"{before / MB:.0f} -> {holding / MB:.0f} MB, {each:.1f} kB each")
     yield Figure("  cancel answered", f"{1000 * (answered - at):.0f} ms")
     times = f"first {seen[0]:.0f}, half {statistics.median(seen):.0f}, last {seen[-1]:.0f} ms" if seen else "none"
     yield Figure("  cancel sent -> its event at the subscriber", f"{times}; {len(seen)} notified, {lost} failed")

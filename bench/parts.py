@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.platform import setting_source, settings
 from imagegateway.stack.config import StackConfig, binary
 
-from bench.samples import read_line, write_line
-from bench.subjects import ROOT, SubjectError, environment, listens, running, until
+from bench.processes import ROOT, environment, listens, running, until, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,46 +54,6 @@ def parts(folder: Path, image: Path) -> Iterator[Parts]:
         until(lambda: listens(stack.nats_port), server, folder / "nats-output", "nats-server")
         until(stack.settings.socket("local").exists, families, folder / "providers-output", "the families' servers")
         yield Parts(everything, server.pid)
-
-
-@contextmanager
-def worker(module: str, order: Mapping[str, Any], where: Mapping[str, str], *more: str) -> Iterator[Worker]:
-    """Start a module of the benchmark and send its order."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *more],
-        cwd=ROOT,
-        env=dict(where),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        write_line(process, json.dumps(order))
-        yield Worker(module, process)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """Process that reports in lines."""
-
-    module: str
-    process: subprocess.Popen[str]
-
-    def ready(self) -> None:
-        """Wait for the ready line. Raises SubjectError without it."""
-        if (line := read_line(self.process)) != "ready":
-            raise SubjectError(f"{self.module} is not ready: {line[:200]}")
-
-    def result(self) -> dict[str, Any]:
-        """Return the result. Raises SubjectError if the process ended without one."""
-        line = read_line(self.process)
-        if not line:
-            raise SubjectError(f"{self.module} ended without a result")
-        found: dict[str, Any] = json.loads(line)
-        return found
 
 
 def engine(running_parts: Parts, mode: str, **order: Any) -> dict[str, Any]:

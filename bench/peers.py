@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 import sys
 import venv
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.stack.free_port import free_port
+
 from bench.cells import UPSTREAM_MODEL
-from bench.subjects import Subject, SubjectError, environment, free_port, listens, running, until
+from bench.processes import SubjectError, environment, listens, running, until
+from bench.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,13 +26,14 @@ if TYPE_CHECKING:
     Start = Callable[[Path, Path, str], AbstractContextManager[Subject]]
 
 _BIN: Final = Path(sys.executable).parent
+VERSIONS: Final = {"portkey": "1.15.2", "litellm": "1.106.2"}
 _PORTKEY: Final = {
     "private": True,
-    "dependencies": {"@portkey-ai/gateway": "1.15.2"},
+    "dependencies": {"@portkey-ai/gateway": VERSIONS["portkey"]},
     # Newer versions lose the responses of edits (Portkey-AI/gateway, issue 1389).
     "overrides": {"@hono/node-server": "1.11.0"},
 }
-_LITELLM: Final = "litellm[proxy,proxy-runtime]==1.106.2"
+_LITELLM: Final = f"litellm[proxy,proxy-runtime]=={VERSIONS['litellm']}"
 _LOOPBACK: Final = """
 const server = require("net").Server.prototype, listen = server.listen;
 server.listen = function (where, ...more) {
@@ -90,9 +93,10 @@ PEERS: Final[Mapping[str, Start]] = {"portkey": portkey, "litellm": litellm}
 
 
 def _install(command: list[str], home: Path) -> None:
-    done = subprocess.run(command, cwd=home, env=_path(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SubjectError(f"{home.name} can't be installed: {(done.stderr or done.stdout).strip()[-500:]}")
+    output = home / "installation"
+    with running(command, output, home, _path()) as process:
+        if process.wait():
+            raise SubjectError(f"{home.name} can't be installed: {output.read_text(errors='replace').strip()[-500:]}")
 
 
 def _path() -> dict[str, str]:

@@ -33,7 +33,6 @@ from imagegateway.keys.tenants import TenantStore
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import ids, settings
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError
@@ -51,7 +50,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from bench import usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
     from imagegateway.router.call_context import Call
     from imagegateway.router.composition import Operations
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 32
 _CALLERS: Final = 16
 _POLL_SECONDS: Final = 0.1
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 120.0
 _REFUSED_SECONDS: Final = 0.01
 """Pause of a caller after a refused call."""
 _LIMITS: Final = Quota(requests_per_minute=MAX_RATE, images_per_minute=MAX_RATE)
@@ -78,14 +77,18 @@ class _Scripted(ProviderClient):
     async def close(self) -> None:
         """Do nothing: there is no connection."""
 
-    async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
+    async def start(
+        self, family: str, request: provider.StartRequest, metadata: Sequence[tuple[str, str]] = ()
+    ) -> AsyncGenerator[provider.TaskState, None]:
         if not self._works:
             await asyncio.get_running_loop().create_future()
         pause = Duration()
         pause.FromMilliseconds(round(1000 * _POLL_SECONDS))
         yield provider.TaskState(running=provider.Running(task_ref="bench", poll_after=pause))
 
-    async def poll(self, family: str, request: provider.PollRequest) -> provider.TaskState | None:
+    async def poll(
+        self, family: str, request: provider.PollRequest, metadata: Sequence[tuple[str, str]] = ()
+    ) -> provider.TaskState | None:
         media = provider.MediaRef(key="results/bench", sha256="0" * 64, media_type="image/png", width=1, height=1)
         self.done[request.job_id] = time.monotonic()
         return provider.TaskState(done=provider.Done(artifacts=[provider.Artifact(media=media)]))
@@ -107,12 +110,13 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
     """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
-    outbound = Outbound(UrlGuard(current.allow_hosts))
+    outbound = Outbound.open(current)
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
     memory = ResponseMemory(current.answer_memory * 1024**2)
     responses = ResponseBuilder(store, LinkSigner(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
+    outage = asyncio.Event()
     engine = await JobEngine.open(
         settings=current,
         client=client,
@@ -127,12 +131,13 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         fallback=catalog.fallback,
         view=responses.job,
         supervisor=Supervisor(),
+        outage=outage,
     )
     supervisor = Supervisor()
     tenants = await TenantStore.open(client, current.nats_replicas)
     await tenants.update(_LIMITED_TENANT, lambda policy: replace(policy, quota=_LIMITS))
     await KeyStore.open(client, current.nats_replicas, root)  # makes the bucket that the key ring follows
-    tenancy = await Tenancy.open(client, current.nats_replicas, root)
+    tenancy = await Tenancy.open(client, current.nats_replicas, root, outage)
     await tenancy.start(supervisor)
     await engine.start()
     limiter = CallLimiter(tenancy.rates)

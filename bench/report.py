@@ -6,14 +6,17 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+from bench.aims import at_least, at_most
+from bench.tables import MB, number, ratio, spread, table
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bench.aims import Verdict
     from bench.cells import Cell
     from bench.samples import Sample
 
-_MB: Final = 1_000_000
-_PROCESSES: Final = ("envoy", "router", "providers", "media", "nats", "manager")
+_PROCESSES: Final = ("envoy", "router", "providers", "media", "nats", "manager", "up")
 _COLUMNS: Final[tuple[tuple[str, Callable[[Sample], float]], ...]] = (
     ("req/s", lambda sample: sample.rate),
     ("CPU-ms/req", lambda sample: sample.cost),
@@ -23,17 +26,41 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Sample], float]], ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
+class _PeerAim:
+    """Bound of the chain's figure beside that of another gateway in the same run."""
+
+    cell: str
+    figure: str
+    peer: str
+    bound: float
+    verdict: Callable[[str, float, float, str], Verdict] = at_most
+    difference: bool = False
+    """True: the bound is of the difference in the figure's unit; False: of the ratio."""
+
+
+_AIMS: Final = (
+    _PeerAim("up-small", "CPU-ms/req", "litellm", 0.4),
+    _PeerAim("up-small", "req/s", "litellm", 3, at_least),
+    _PeerAim("up-rate", "p99 ms", "litellm", 1),
+    _PeerAim("up-rate", "p50 ms", "portkey", 2, difference=True),
+    _PeerAim("up-b64", "CPU-ms/req", "litellm", 0.4),
+    _PeerAim("up-b64", "CPU-ms/req", "portkey", 0.25),
+    _PeerAim("up-edit", "CPU-ms/req", "litellm", 0.4),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """Line of a plain table."""
 
     title: str
     value: str
-    aim: str = ""
+    verdict: Verdict | None = None
 
 
 def figures(found: Sequence[Figure]) -> str:
     """Return a plain table."""
-    return table([["jobs", "measured", "aim"], *([one.title, one.value, one.aim] for one in found)])
+    return table([["jobs", "measured", "aim"], *([one.title, one.value, str(one.verdict or "")] for one in found)])
 
 
 class Report:
@@ -50,6 +77,25 @@ class Report:
 
     def __str__(self) -> str:
         return "\n\n".join(part for part in (self._main(), self._ratios(), self._split(), self._notes()) if part)
+
+    @property
+    def failed(self) -> bool:
+        """True if a response was not the expected one."""
+        return any(sample.figures.failures for sample in self._samples)
+
+    def verdicts(self) -> list[Verdict]:
+        """Return the verdicts on the chain beside the other gateways of this run."""
+        figures, cells = dict(_COLUMNS), {cell.name: cell for cell in self._cells}
+        found: list[Verdict] = []
+        for aim in _AIMS:
+            cell = cells.get(aim.cell)
+            if not cell or not self._of(cell, aim.peer):
+                continue
+            own, other = (self._median(cell, name, figures[aim.figure]) for name in (self._subjects[1], aim.peer))
+            title = f"{cell.title}: {aim.figure} {'above' if aim.difference else 'to'} {aim.peer}"
+            value, unit = (own - other, "ms") if aim.difference else (ratio(own, other), "x")
+            found.append(aim.verdict(title, value, aim.bound, unit))
+        return found
 
     def _of(self, cell: Cell, subject: str) -> list[Sample]:
         return [sample for sample in self._samples if (sample.cell, sample.subject) == (cell.name, subject)]
@@ -71,7 +117,7 @@ class Report:
                         _callers(cell) if first else "",
                         subject,
                         *(spread(map(figure, samples)) for _, figure in _COLUMNS),
-                        f"{max(sample.peak for sample in samples) / _MB:.0f}",
+                        f"{max(sample.peak for sample in samples) / MB:.0f}",
                         spread(sample.per_request(sample.figures.cpu) for sample in samples),
                         f"{max(sample.others for sample in samples):.2f}",
                     ]
@@ -85,13 +131,14 @@ class Report:
             pairs = [(chain, base) for base in (plain, *self._peers) for chain in chains if self._of(cell, base)]
             for chain, base in pairs:
                 ratios = [
-                    self._median(cell, chain, figure) / self._median(cell, base, figure) for _, figure in _COLUMNS
+                    ratio(self._median(cell, chain, figure), self._median(cell, base, figure))
+                    for _, figure in _COLUMNS
                 ]
-                rows.append([cell.title, chain, base, *(f"{number(ratio)} x" for ratio in ratios)])
+                rows.append([cell.title, chain, base, *(f"{number(one)} x" for one in ratios)])
         return table(rows) if len(rows) > 1 else ""
 
     def _split(self) -> str:
-        rows = [["CPU-ms/req", "subject", *_PROCESSES, "sum", "aim"]]
+        rows = [["CPU-ms/req", "subject", *_PROCESSES, "sum"]]
         for cell in self._cells:
             for subject in (name for name in self._subjects if name != "plain"):
                 shares = [
@@ -99,8 +146,7 @@ class Report:
                     for role in _PROCESSES
                 ]
                 cost = self._median(cell, subject, lambda sample: sample.cost)
-                aim = f"< {cell.aim:g}: {'met' if cost < cell.aim else 'not met'}" if cell.aim else "none set"
-                rows.append([cell.title, subject, *map(number, shares), number(cost), aim])
+                rows.append([cell.title, subject, *map(number, shares), number(cost)])
         return table(rows) if len(rows) > 1 else ""
 
     def _notes(self) -> str:
@@ -128,21 +174,3 @@ def _role(sample: Sample, role: str) -> float:
 
 def _callers(cell: Cell) -> str:
     return f"{cell.rate:g}/s" if cell.rate else str(cell.connections)
-
-
-def number(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def spread(values: Iterable[float]) -> str:
-    ordered = sorted(values)
-    middle = number(statistics.median(ordered))
-    return f"{middle} ±{number((ordered[-1] - ordered[0]) / 2)}" if len(ordered) > 1 else middle
-
-
-def table(rows: list[list[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from bench import usage
+from bench import processes, usage
 from bench.load import Figures, Order
-from bench.subjects import ROOT, SubjectError
+from bench.processes import SubjectError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,26 +47,14 @@ class Sample:
 
 def take(subject: Subject, cell: Cell, order: Order) -> Sample:
     """Run the load generator against a subject. Raises SubjectError, and UsageError if a process ended meanwhile."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.load"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        write_line(process, json.dumps(asdict(order)))
-        if read_line(process) != "ready":
-            raise SubjectError("the load generator does not start")
+    with processes.worker("bench.load", asdict(order), processes.environment()) as generator:
+        generator.ready()
         with usage.Peak(subject.pid) as peak:
             before, aside, whole = usage.Usage.of(subject.pid), _aside(subject), usage.busy()
-            write_line(process, "go")
-            figures = Figures(**json.loads(read_line(process) or "{}"))
+            generator.send("go")
+            figures = Figures(**generator.result())
             used = usage.Usage.of(subject.pid).since(before)
             beside, machine = _aside(subject) - aside, usage.busy() - whole
-    finally:
-        process.terminate()
-        process.wait()
     if not figures.requests:
         raise SubjectError(f"{subject.name} answered no request of {cell.name}: {figures.reason}")
     others = max(0.0, machine - sum(used.values()) - figures.cpu - beside) / figures.seconds
@@ -99,15 +84,3 @@ def order_of(
 
 def _aside(subject: Subject) -> float:
     return sum(sum(usage.Usage.of(pid).by_process.values()) for pid in subject.beside)
-
-
-def write_line(process: subprocess.Popen[str], line: str) -> None:
-    """Write a line to a child process."""
-    if process.stdin:
-        process.stdin.write(f"{line}\n")
-        process.stdin.flush()
-
-
-def read_line(process: subprocess.Popen[str]) -> str:
-    """Return the next line of a child process, or an empty text after its end."""
-    return process.stdout.readline().strip() if process.stdout else ""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -17,24 +15,18 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import setting_source
 from imagegateway.stack.config import binary
+from imagegateway.stack.free_port import free_port
 from jinja2 import Template
 
+from bench import usage
+from bench.processes import HERE, ROOT, SubjectError, environment, listens, running, until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from bench.cells import Cell
 
-HERE: Final = Path(__file__).resolve().parent
-ROOT: Final = HERE.parent
-_READY_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 60.0
 _READY: Final = "imagegateway is ready"
-# Child processes end with the benchmark, also when it is killed.
-_DIE_WITH_PARENT: Final = (sys.executable, "-m", "imagegateway.stack.die_with_parent")
-
-
-class SubjectError(Exception):
-    """A subject does not start or respond. The message is for the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +35,20 @@ class Subject:
 
     name: str
     pid: int
-    """Process id of the root of the measured processes."""
+    """Process id of the launcher whose descendants are measured."""
     port: int
     key: str
     plain: bool
     beside: tuple[int, ...] = ()
-    """Required processes that are not measured."""
+    """Process ids of the launchers of required processes that are not measured."""
     run: Path = Path()
     """Folder of a chain's sockets."""
     headers: str = ""
     """Additional header lines, each with its line end."""
     peer: bool = False
     """True for another gateway, which returns the provider's JSON."""
+    start_seconds: float = 0.0
+    """Seconds from the start of a chain's process until the chain was ready."""
 
     def request(self, cell: Cell) -> bytes:
         return cell.request(f"/{cell.name}" if self.plain else cell.path, self.key, self.headers)
@@ -100,7 +94,7 @@ def chain(
     output = folder / "output"
     variables = {
         **environment(),
-        "PYTHONPATH": f"{tree}:{tree / 'generated'}",
+        "PYTHONPATH": f"{tree / 'services'}:{tree / 'generated'}",
         "IMAGEGATEWAY_DATA_DIR": str(folder / "data"),
         "IMAGEGATEWAY_PORT": str(port),
         "IMAGEGATEWAY_API_KEY": key,
@@ -111,7 +105,25 @@ def chain(
     command = [sys.executable, "-c", "import sys; from imagegateway.cli import main; sys.exit(main())", "up"]
     with running(command, output, tree, variables) as process:
         until(lambda: _READY in output.read_text(errors="replace"), process, output, name)
-        yield Subject(name, process.pid, port, key, plain=False, beside=beside, run=folder / "data" / "run")
+        yield Subject(
+            name,
+            process.pid,
+            port,
+            key,
+            plain=False,
+            beside=beside,
+            run=folder / "data" / "run",
+            start_seconds=time.time() - usage.started_at(process.pid),
+        )
+
+
+def upstream_settings(upstream: str) -> dict[str, str]:
+    """Return the settings, without their prefix, of a chain whose provider OpenAI is the stub at this base URL."""
+    return {
+        "OPENAI_BASE_URL": upstream,
+        "OPENAI_API_KEY": "bench",
+        "ALLOW_HOSTS": upstream.removeprefix("http://"),
+    }
 
 
 @contextmanager
@@ -146,67 +158,3 @@ def plain(folder: Path, answers: Mapping[str, bytes]) -> Iterator[Subject]:
         until(upstream.exists, server, folder / "upstream-output", "upstream")
         until(lambda: listens(port), process, output, "plain")
         yield Subject("plain", process.pid, port, "none", plain=True, beside=(server.pid,))
-
-
-def environment() -> dict[str, str]:
-    """Return this process's environment without the gateway's settings."""
-    return {
-        name: text
-        for name, text in setting_source.environment().items()
-        if not name.startswith(setting_source.PREFIX)
-    }
-
-
-def free_port() -> int:
-    """Return a free TCP port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def listens(port: int) -> bool:
-    """Return True if a process listens on the port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def running(
-    command: list[str], output: Path, folder: Path, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process that ends with this context and with this process."""
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [*_DIE_WITH_PARENT, *command],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def until(
-    met: Callable[[], bool],
-    process: subprocess.Popen[bytes],
-    output: Path,
-    name: str,
-    seconds: float = _READY_SECONDS,
-) -> None:
-    """Wait until a process is ready. Raises SubjectError with its output on failure."""
-    deadline = time.monotonic() + seconds
-    while not met():
-        if process.poll() is not None or time.monotonic() > deadline:
-            tail = output.read_text(errors="replace")[-3000:]
-            raise SubjectError(f"{name} does not start; the end of its output:\n{tail}")
-        time.sleep(0.05)

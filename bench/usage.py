@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from typing import Self
 
 _SERVICE: Final = re.compile(r"imagegateway\.(?!stack|cli)(\w+)")
-_PROGRAMS: Final = {"nats-server": "nats", "envoy": "envoy"}
+_PROGRAMS: Final = {
+    "nats-server": "nats",
+    "envoy": "envoy",
+    "process-manager": "manager",
+    "router-0": "router",
+    "providers": "providers",
+    "media": "media",
+}
+"""Roles by the kernel's names of processes."""
 _PAUSE: Final = 0.25
 
 
@@ -32,7 +40,7 @@ class Usage:
 
     @classmethod
     def of(cls, root: int) -> Usage:
-        """Return the usage of a process and all its descendants."""
+        """Return the usage of all descendants of a process."""
         found: dict[tuple[int, str], float] = {}
         for process in _tree(root):
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -82,14 +90,33 @@ class Peak:
                 return
 
 
-def resident(root: int) -> dict[str, int]:
-    """Return resident memory in bytes by role, of a process and all its descendants."""
-    found: dict[str, int] = {}
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory in bytes."""
+
+    pss: int = 0
+    """Proportional set size: pages that processes share count once in all."""
+    rss: int = 0
+    """Resident set size: shared pages count in each process."""
+
+    def __add__(self, other: Memory) -> Memory:
+        return Memory(self.pss + other.pss, self.rss + other.rss)
+
+
+def memory(root: int) -> dict[str, Memory]:
+    """Return the memory by role, of all descendants of a process."""
+    found: dict[str, Memory] = {}
     for process in _tree(root):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            full = process.memory_full_info()
             role = _role(process)
-            found[role] = found.get(role, 0) + process.memory_info().rss
+            found[role] = found.get(role, Memory()) + Memory(full.pss, full.rss)
     return found
+
+
+def started_at(root: int) -> float:
+    """Return the Unix time at which the program of a launcher was started."""
+    return min(float(process.create_time()) for process in psutil.Process(root).children())
 
 
 def busy() -> float:
@@ -99,17 +126,16 @@ def busy() -> float:
 
 
 def _tree(root: int) -> list[psutil.Process]:
-    process = psutil.Process(root)
-    return [process, *process.children(recursive=True)]
+    return list(psutil.Process(root).children(recursive=True))
 
 
 def _role(process: psutil.Process) -> str:
-    command: list[str] = process.cmdline()
-    if command and (program := _PROGRAMS.get(command[0].rpartition("/")[2])):
+    if program := _PROGRAMS.get(process.name()):
         return program
+    command: list[str] = process.cmdline()
     if "bench.replica" in command:
         return "router"
     for part in command[1:5]:
         if service := _SERVICE.fullmatch(part):
             return service[1]
-    return "manager"
+    return "up"
