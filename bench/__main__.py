@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from bench import aims, footprint, jobs, machine, noise_images, peers, samples, subjects
 from bench.cells import IMAGE_BYTES, SMALL_BYTES, cells, upstream_cells
+from bench.hops.subject import hops
 from bench.processes import ROOT, SubjectError
 from bench.report import Report, figures
 from bench.scale import FULL, QUICK, SMOKE
@@ -121,9 +122,10 @@ def _measure(
         ]
         answers = {cell.name: chains[0].ask(cell) for cell in chosen}
         plain = stack.enter_context(subjects.plain(_create(folder / "plain"), answers))
-        others = (
-            _peers(stack, options.peers, folder, upstream) if any(cell.group == "upstream" for cell in chosen) else []
-        )
+        others: list[Subject] = []
+        if any(cell.group == "upstream" for cell in chosen):
+            others += [stack.enter_context(hops(_create(folder / "hops"), upstream))]
+            others += _peers(stack, options.peers, folder, upstream)
         print(
             f"\n{scale.rounds} rounds of {scale.window:g} s a line, alternating; "
             f"median ± half the range. The image has {len(images['large'])} bytes.",
@@ -149,9 +151,9 @@ def _rounds(
         for cell in chosen:
             # Alternate the order, so that slow changes of the machine's load affect all subjects equally.
             for subject in everyone if number % 2 == 0 else reversed(everyone):
-                if subject.peer and cell.group != "upstream":
+                if subject.own_answers and cell.group != "upstream":
                     continue
-                answer = subject.ask(cell) if subject.peer else answers[cell.name]
+                answer = subject.ask(cell) if subject.own_answers else answers[cell.name]
                 order = samples.order_of(subject, cell, answer, digests[cell.image], folder, seconds=scale.window)
                 found.append(samples.take(subject, cell, order))
                 _progress(number + 1, found[-1])

@@ -60,7 +60,7 @@ def portkey(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
     command = [str(_BIN / "node"), "--require", str(loopback), str(entry), f"--port={port}", "--headless"]
     headers = f"x-portkey-provider: openai\r\nx-portkey-custom-host: {upstream}/v1\r\n"
     with _listening(command, folder, port, {**_path(), "NODE_ENV": "production"}) as pid:
-        yield Subject("portkey", pid, port, "bench", plain=False, headers=headers, peer=True)
+        yield Subject("portkey", pid, port, "bench", plain=False, headers=headers, peer=True, own_answers=True)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def litellm(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
     command = [str(entry), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     advice = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with _listening([*command, "--telemetry", "False"], folder, port, {**environment(), **advice}) as pid:
-        yield Subject("litellm", pid, port, key, plain=False, peer=True)
+        yield Subject("litellm", pid, port, key, plain=False, peer=True, own_answers=True)
 
 
 PEERS: Final[Mapping[str, Start]] = {"portkey": portkey, "litellm": litellm}

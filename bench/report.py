@@ -97,6 +97,10 @@ class Report:
             found.append(aim.verdict(title, value, aim.bound, unit))
         return found
 
+    def _has_parts(self, cell: Cell, subject: str) -> bool:
+        """Return True for a chain, and for the hops: they have a router."""
+        return any("router" in sample.used for sample in self._of(cell, subject))
+
     def _of(self, cell: Cell, subject: str) -> list[Sample]:
         return [sample for sample in self._samples if (sample.cell, sample.subject) == (cell.name, subject)]
 
@@ -140,7 +144,7 @@ class Report:
     def _split(self) -> str:
         rows = [["CPU-ms/req", "subject", *_PROCESSES, "sum"]]
         for cell in self._cells:
-            for subject in (name for name in self._subjects if name != "plain"):
+            for subject in (name for name in (*self._subjects, *self._peers) if self._has_parts(cell, name)):
                 shares = [
                     self._median(cell, subject, lambda sample, role=role: sample.per_request(_role(sample, role)))  # type: ignore[misc]  # mypy can't infer a lambda with a default
                     for role in _PROCESSES

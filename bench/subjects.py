@@ -47,6 +47,8 @@ class Subject:
     """Additional header lines, each with its line end."""
     peer: bool = False
     """True for another gateway, which returns the provider's JSON."""
+    own_answers: bool = False
+    """True for a subject whose responses are not the chain's. It serves the group `upstream` only."""
     start_seconds: float = 0.0
     """Seconds from the start of a chain's process until the chain was ready."""
 
