@@ -221,6 +221,10 @@ class RateLimiter:
         documents = SharedDocuments(kv, empty=FULL, encode=_encode, decode=_decode, outage=outage)
         return cls(documents, lambda tenant: tenants.policy(tenant).quota)
 
+    def limits(self, key: ApiKey) -> bool:
+        """Return whether the key or its tenant has a limit of rates."""
+        return bool(self._accounts(key))
+
     @asynccontextmanager
     async def hold(self, key: ApiKey, images: int) -> AsyncIterator[None]:
         """Take the tokens of a call that makes a job, and return them when the body raises an exception.

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.keys import provider_keys
-from imagegateway.keys.api_keys import RevokedKeyError
 from imagegateway.platform import ids, logs, trace_context, tracing
 from imagegateway.platform.client_address import client_address
 from imagegateway.platform.errors import GatewayError, invalid
@@ -247,7 +245,7 @@ async def authenticate(call: Call, ring: KeyRing, limiter: CallLimiter, enough: 
     if key.is_over(time.time()):
         raise expired_key()
     call.key = key
-    call.key_guard = partial(_key_guard, ring, key)
+    call.key_guard = lambda: ring.hold(key, unknown_key)
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
     ring.note_use(key)
@@ -271,12 +269,3 @@ async def stop_on_revocation(call: Call, items: AsyncIterator[_T]) -> AsyncItera
             except StopAsyncIteration:
                 return
         yield item
-
-
-@asynccontextmanager
-async def _key_guard(ring: KeyRing, key: ApiKey) -> AsyncIterator[None]:
-    try:
-        async with ring.hold(key):
-            yield
-    except RevokedKeyError:
-        raise unknown_key() from None
