@@ -63,6 +63,8 @@ class Preferences:
     @classmethod
     def parse(cls, header: str) -> Preferences:
         """Return the preferences. Raises GatewayError for a wait that is not a whole number of seconds."""
+        if not header:
+            return NO_PREFERENCES
         found: dict[str, str] = {}
         for part in re.split(r"[,;]", header):
             name, _, value = part.strip().partition("=")
@@ -81,6 +83,9 @@ class Preferences:
         )
 
 
+NO_PREFERENCES: Final = Preferences()
+
+
 @dataclass(slots=True)
 class Call:
     """One call in progress."""
@@ -91,10 +96,12 @@ class Call:
     rest: bool
     """True for a call over REST, False for native gRPC and gRPC-Web."""
     key: ApiKey | None = None
-    stated: Preferences = field(default_factory=Preferences)
+    stated: Preferences = NO_PREFERENCES
     """Preferences of the call itself."""
-    preferences: Preferences = field(default_factory=Preferences)
+    preferences: Preferences = NO_PREFERENCES
     """Preferences of the call, or the key's default ones without any: for calls that make jobs."""
+    byok: Mapping[str, str] = field(default_factory=dict)
+    """The caller's own provider keys by route: the headers `X-BYOK-<route>`."""
     body_idempotency_key: str = ""
     """The request field `request_id`."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -127,15 +134,6 @@ class Call:
         self.ended = True
         while self._releases:
             self._releases.pop()()
-
-    @property
-    def byok(self) -> dict[str, str]:
-        """Return the caller's own provider keys by route: the headers `X-BYOK-<route>`."""
-        return {
-            name.removeprefix(_BYOK): key.strip(_WHITESPACE)
-            for name, key in self.metadata.items()
-            if name.startswith(_BYOK) and key.strip(_WHITESPACE)
-        }
 
     @property
     def idempotency_key(self) -> str:
@@ -204,6 +202,11 @@ def begin(method: str, metadata: Mapping[str, str], *, rest: bool) -> Call:
         method=method,
         metadata=metadata,
         rest=rest,
+        byok={
+            name.removeprefix(_BYOK): key.strip(_WHITESPACE)
+            for name, key in metadata.items()
+            if name.startswith(_BYOK) and key.strip(_WHITESPACE)
+        },
         headers={"x-request-id": request_id},
         log={"client": client_address(metadata)},
         span=span,
