@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 MAX_RATE: Final = 1_000_000
@@ -104,6 +105,7 @@ def key_account(key_id: str) -> str:
     return f"key.{key_id}"
 
 
+@lru_cache(maxsize=4096)
 def tenant_account(tenant: str) -> str:
     """Return the name under which a tenant's rates and budget are counted: valid in a bucket, whatever the tenant."""
     return f"tenant.{hashlib.sha256(tenant.encode()).hexdigest()}"
