@@ -97,7 +97,7 @@ def check_models(models: tuple[str, ...]) -> None:
 
 def allows(models: tuple[str, ...], model_id: str) -> bool:
     """Return whether a list of patterns allows a model. Patterns are shell globs over ids, case aside."""
-    return any(fnmatchcase(model_id.lower(), pattern.lower()) for pattern in models)
+    return models == ANY_MODEL or any(fnmatchcase(model_id.lower(), pattern.lower()) for pattern in models)
 
 
 def key_account(key_id: str) -> str:
