@@ -1,7 +1,8 @@
-"""Log lines for terminals: control characters are escaped."""
+"""Log lines: control characters are escaped, and JSON lines hold any value."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -20,6 +21,23 @@ try:
     raise ValueError("in a \\x1b[31mtraceback\\x9b")
 except ValueError:
     log.exception("failed")
+"""
+
+_VALUES = r"""
+from dataclasses import dataclass, field
+from datetime import date
+from imagegateway.platform import logs
+from imagegateway.platform.setting_source import Source
+from imagegateway.platform.settings import load
+
+@dataclass
+class Login:
+    name: str
+    key: str = field(repr=False)
+
+logs.configure(load(Source({"IMAGEGATEWAY_LOG_FORMAT": "json"})), "test")
+for value in (Login("anna", "sk-secret"), date(2026, 11, 29), {"\xfc": [1, None, 0.5]}, "\udc80", 1 << 80):
+    logs.get("test").info("event", value=value)
 """
 
 
@@ -47,3 +65,16 @@ def test_control_characters_of_values_and_tracebacks_do_not_reach_the_terminal(l
     for sequence in ("\x1b]0", "\x1b[2J", "\x1b[31mtraceback", "\x07", "\x9b", "\r", "\u202e"):
         assert sequence not in said
     assert "traceback" in said
+
+
+@pytest.mark.processes
+def test_json_line_holds_any_value_in_ascii() -> None:
+    done = subprocess.run([sys.executable, "-c", _VALUES], capture_output=True, check=True)
+    assert done.stdout.isascii()
+    assert [json.loads(line)["value"] for line in done.stdout.splitlines()] == [
+        "Login(name='anna')",
+        "datetime.date(2026, 11, 29)",
+        {"ü": [1, None, 0.5]},
+        "\udc80",
+        1 << 80,
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.keys.api_keys import (
@@ -16,13 +16,15 @@ from imagegateway.keys.api_keys import (
     revoked_records,
     with_policy_of,
 )
+from imagegateway.platform.ended_waits import EndedWaits
 from imagegateway.platform.kv_mirror import Follower
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.operator_tokens import OperatorTokens
+    from imagegateway.platform.ended_waits import EndedWait
     from imagegateway.platform.supervision import Supervisor
     from nats.js import JetStreamContext
 
@@ -59,7 +61,8 @@ class KeyRing:
         self._keys: dict[str, ApiKey] = {}
         self._revoked: dict[str, ApiKey] = {}
         self._tenants: set[str] = set()
-        self._holds: dict[str, set[asyncio.Timeout]] = {}
+        self._waits: defaultdict[str, EndedWaits] = defaultdict(EndedWaits)
+        """Waits of calls, by the fingerprint of their secret."""
         self._refreshed_at = float("-inf")
         self._refreshing = asyncio.Lock()
 
@@ -99,30 +102,15 @@ class KeyRing:
         """Return True when valid keys belong to more than one tenant."""
         return len(self._tenants) > 1
 
-    @asynccontextmanager
-    async def hold(self, key: ApiKey) -> AsyncIterator[None]:
-        """Cancel the body and raise RevokedKeyError when the key is revoked, deleted or replaced, or expires.
+    def hold(self, key: ApiKey, error: Callable[[], Exception] = RevokedKeyError) -> EndedWait:
+        """Return a context that ends when the key is revoked, deleted or replaced, or expires, and raises the error.
 
-        The body must run in one task, without a yield.
+        Raises the error at once for a key that is no longer valid.
         """
         held = self._secrets.get(key.digest)
         if held is None or held.is_over(self._clock()):
-            raise RevokedKeyError
-        holds = self._holds.setdefault(key.digest, set())
-        limit = asyncio.timeout_at(self._end(held))
-        try:
-            async with limit:
-                holds.add(limit)
-                try:
-                    yield
-                finally:
-                    holds.discard(limit)
-                    if not holds and self._holds.get(key.digest) is holds:
-                        del self._holds[key.digest]
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise RevokedKeyError from None
+            raise error()
+        return self._waits[key.digest].wait(self._end(held), error)
 
     async def start(self, supervisor: Supervisor) -> None:
         """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
@@ -138,13 +126,12 @@ class KeyRing:
         }
         self._known = frozenset(values)
         self._tenants = {key.tenant for key in self._keys.values()}
-        for digest in list(self._holds):
+        for digest in list(self._waits):
             key = self._secrets.get(digest)
-            end = asyncio.get_running_loop().time() if key is None else self._end(key)
-            for limit in self._holds[digest]:
-                limit.reschedule(end)
             if key is None:
-                del self._holds[digest]
+                self._waits.pop(digest).end_at(asyncio.get_running_loop().time())
+            else:
+                self._waits[digest].end_at(self._end(key))
 
     def _end(self, key: ApiKey) -> float | None:
         """Return the event loop's time at which a secret ends; None: never."""

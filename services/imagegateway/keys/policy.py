@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 MAX_RATE: Final = 1_000_000
@@ -96,7 +97,7 @@ def check_models(models: tuple[str, ...]) -> None:
 
 def allows(models: tuple[str, ...], model_id: str) -> bool:
     """Return whether a list of patterns allows a model. Patterns are shell globs over ids, case aside."""
-    return any(fnmatchcase(model_id.lower(), pattern.lower()) for pattern in models)
+    return models == ANY_MODEL or any(fnmatchcase(model_id.lower(), pattern.lower()) for pattern in models)
 
 
 def key_account(key_id: str) -> str:
@@ -104,6 +105,7 @@ def key_account(key_id: str) -> str:
     return f"key.{key_id}"
 
 
+@lru_cache(maxsize=4096)
 def tenant_account(tenant: str) -> str:
     """Return the name under which a tenant's rates and budget are counted: valid in a bucket, whatever the tenant."""
     return f"tenant.{hashlib.sha256(tenant.encode()).hexdigest()}"

@@ -219,7 +219,11 @@ class RateLimiter:
         """
         kv = await MemoryBucket.open(client.jetstream(), BUCKET, replicas, _KEPT_SECONDS)
         documents = SharedDocuments(kv, empty=FULL, encode=_encode, decode=_decode, outage=outage)
-        return cls(documents, lambda tenant: tenants.policy(tenant).quota)
+        return cls(documents, tenants.quota)
+
+    def limits(self, key: ApiKey) -> bool:
+        """Return whether the key or its tenant has a limit of rates."""
+        return bool(self._accounts(key))
 
     @asynccontextmanager
     async def hold(self, key: ApiKey, images: int) -> AsyncIterator[None]:

@@ -118,9 +118,14 @@ class Tenants:
         """Return a tenant's policy: without limits if none is stored."""
         return self._policies.get(name) or TenantPolicy(name)
 
+    def quota(self, name: str) -> Quota:
+        """Return the limits of all keys of a tenant together."""
+        policy = self._policies.get(name)
+        return policy.quota if policy else NO_LIMITS
+
     def concurrent_jobs(self, name: str) -> int | None:
         """Return a tenant's limit of concurrent jobs; None: no limit."""
-        return self.policy(name).quota.concurrent_jobs
+        return self.quota(name).concurrent_jobs
 
     def _on_change(self, values: Mapping[str, TenantPolicy]) -> None:
         self._policies = {policy.name: policy for policy in values.values()}

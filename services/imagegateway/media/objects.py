@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -93,7 +94,13 @@ def deletion_time(key: str) -> int:
     """
     if not _KEY.fullmatch(key):
         raise ValueError("not a key of the media store")
-    return int(datetime.fromisoformat(f"{key.split('/')[1]}T00:00:00Z").timestamp())
+    return _midnight(key.split("/")[1])
+
+
+@lru_cache(maxsize=256)
+def _midnight(day: str) -> int:
+    """Return the Unix seconds of midnight UTC. Raises ValueError for a day that no calendar has."""
+    return int(datetime.fromisoformat(f"{day}T00:00:00Z").timestamp())
 
 
 def result_digest(key: str) -> str:

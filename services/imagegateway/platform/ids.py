@@ -13,6 +13,7 @@ from typing import Final
 from imagegateway.platform.clock import unix_millis
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 JOB_PATTERN: Final = "job_[0-9a-hjkmnp-tv-z]{26}"
 """Regular expression of a job id."""
 _JOB: Final = re.compile(JOB_PATTERN)
@@ -44,4 +45,4 @@ def request_id(given: str) -> str:
 
 def _ulid(milliseconds: int, random: int) -> str:
     value = milliseconds << 80 | random
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import logs
+from imagegateway.platform.ended_waits import EndedWaits
 from imagegateway.platform.errors import ElectionError, UnansweredError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from imagegateway.platform.ended_waits import EndedWait
 
     Check = Callable[[], Awaitable[None]]
     """Check that makes a small write. Raises UnavailableError."""
@@ -47,7 +49,7 @@ class Readiness:
         """Time from which a part is unavailable for another reason than an election."""
         self._outage = outage or asyncio.Event()
         self._checking = asyncio.Lock()
-        self._waits: set[asyncio.Timeout] = set()
+        self._waits = EndedWaits()
         """Waits that an outage ends."""
         self.problems: dict[str, UnavailableError] = {}
         """Unavailable parts with their errors."""
@@ -92,8 +94,7 @@ class Readiness:
             self._lost_since, OUTAGE_SECONDS, now
         ):
             self._outage.set()
-            for wait in self._waits:
-                wait.reschedule(asyncio.get_running_loop().time())
+            self._waits.end_at(asyncio.get_running_loop().time())
 
     def require(self) -> None:
         """Raise the UnavailableError of a part that refuses work by the last results, or has an outage.
@@ -108,25 +109,12 @@ class Readiness:
         error = self.problems.get(part)
         return error is not None and (self.has_outage() or not isinstance(error, UnansweredError))
 
-    @asynccontextmanager
-    async def unless_outage(self) -> AsyncIterator[None]:
-        """Cancel the body in an outage, and raise its UnavailableError.
+    def unless_outage(self) -> EndedWait:
+        """Return a context that ends in an outage, and raises its UnavailableError."""
+        return self._waits.wait(0 if self.has_outage() else None, self._lasting_error)
 
-        The body must run in one task, without a yield.
-        """
-        wait = asyncio.timeout(0 if self.has_outage() else None)
-        try:
-            async with wait:
-                self._waits.add(wait)
-                try:
-                    yield
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            if not wait.expired():
-                raise
-            problem = next(iter(self.problems.values()), "a part was unavailable")
-            raise UnavailableError(str(problem)) from None
+    def _lasting_error(self) -> UnavailableError:
+        return UnavailableError(str(next(iter(self.problems.values()), "a part was unavailable")))
 
     async def outage(self) -> UnavailableError:
         """Wait until a part has an outage, and return its error."""

@@ -237,7 +237,7 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
 
     return BudgetPolicy(
         key_quota=key_quota,
-        tenant_quota=lambda tenant: tenancy.tenants.policy(tenant).quota,
+        tenant_quota=tenancy.tenants.quota,
         allow_unpriced=current.allow_unpriced,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ class BodyBudget:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._reserved: Counter[str] = Counter()
+        self._reserved = 0
+        self._by_tenant: dict[str, int] = {}
 
     def reservation(self, tenant: str) -> BodyReservation:
         """Return the reservation of one body. The end of its context releases it."""
@@ -26,17 +26,20 @@ class BodyBudget:
 
     def reserve(self, tenant: str, size: int) -> None:
         """Reserve `size` bytes. Raises GatewayError OVERLOADED, and reserves nothing then."""
-        if self._reserved.total() + size > self._limit:
+        if self._reserved + size > self._limit:
             raise _overloaded("The gateway holds too many request bodies; try again.")
-        if self._reserved[tenant] + size > self._limit // 2:
+        of_tenant = self._by_tenant.get(tenant, 0) + size
+        if of_tenant > self._limit // 2:
             raise _overloaded("The gateway holds too many of your request bodies; send fewer at once.")
-        self._reserved[tenant] += size
+        self._reserved += size
+        self._by_tenant[tenant] = of_tenant
 
     def release(self, tenant: str, size: int) -> None:
         """Release reserved bytes."""
-        self._reserved[tenant] -= size
-        if not self._reserved[tenant]:
-            del self._reserved[tenant]
+        self._reserved -= size
+        self._by_tenant[tenant] -= size
+        if not self._by_tenant[tenant]:
+            del self._by_tenant[tenant]
 
 
 @dataclass(slots=True)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.keys import provider_keys
-from imagegateway.keys.api_keys import RevokedKeyError
 from imagegateway.platform import ids, logs, trace_context, tracing
 from imagegateway.platform.client_address import client_address
 from imagegateway.platform.errors import GatewayError, invalid
@@ -65,6 +63,8 @@ class Preferences:
     @classmethod
     def parse(cls, header: str) -> Preferences:
         """Return the preferences. Raises GatewayError for a wait that is not a whole number of seconds."""
+        if not header:
+            return NO_PREFERENCES
         found: dict[str, str] = {}
         for part in re.split(r"[,;]", header):
             name, _, value = part.strip().partition("=")
@@ -83,6 +83,9 @@ class Preferences:
         )
 
 
+NO_PREFERENCES: Final = Preferences()
+
+
 @dataclass(slots=True)
 class Call:
     """One call in progress."""
@@ -93,10 +96,12 @@ class Call:
     rest: bool
     """True for a call over REST, False for native gRPC and gRPC-Web."""
     key: ApiKey | None = None
-    stated: Preferences = field(default_factory=Preferences)
+    stated: Preferences = NO_PREFERENCES
     """Preferences of the call itself."""
-    preferences: Preferences = field(default_factory=Preferences)
+    preferences: Preferences = NO_PREFERENCES
     """Preferences of the call, or the key's default ones without any: for calls that make jobs."""
+    byok: Mapping[str, str] = field(default_factory=dict)
+    """The caller's own provider keys by route: the headers `X-BYOK-<route>`."""
     body_idempotency_key: str = ""
     """The request field `request_id`."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -129,15 +134,6 @@ class Call:
         self.ended = True
         while self._releases:
             self._releases.pop()()
-
-    @property
-    def byok(self) -> dict[str, str]:
-        """Return the caller's own provider keys by route: the headers `X-BYOK-<route>`."""
-        return {
-            name.removeprefix(_BYOK): key.strip(_WHITESPACE)
-            for name, key in self.metadata.items()
-            if name.startswith(_BYOK) and key.strip(_WHITESPACE)
-        }
 
     @property
     def idempotency_key(self) -> str:
@@ -206,6 +202,11 @@ def begin(method: str, metadata: Mapping[str, str], *, rest: bool) -> Call:
         method=method,
         metadata=metadata,
         rest=rest,
+        byok={
+            name.removeprefix(_BYOK): key.strip(_WHITESPACE)
+            for name, key in metadata.items()
+            if name.startswith(_BYOK) and key.strip(_WHITESPACE)
+        },
         headers={"x-request-id": request_id},
         log={"client": client_address(metadata)},
         span=span,
@@ -247,7 +248,7 @@ async def authenticate(call: Call, ring: KeyRing, limiter: CallLimiter, enough: 
     if key.is_over(time.time()):
         raise expired_key()
     call.key = key
-    call.key_guard = partial(_key_guard, ring, key)
+    call.key_guard = lambda: ring.hold(key, unknown_key)
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
     ring.note_use(key)
@@ -271,12 +272,3 @@ async def stop_on_revocation(call: Call, items: AsyncIterator[_T]) -> AsyncItera
             except StopAsyncIteration:
                 return
         yield item
-
-
-@asynccontextmanager
-async def _key_guard(ring: KeyRing, key: ApiKey) -> AsyncIterator[None]:
-    try:
-        async with ring.hold(key):
-            yield
-    except RevokedKeyError:
-        raise unknown_key() from None

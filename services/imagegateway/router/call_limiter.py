@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.rate_limits import RateLimit, RateLimiter
@@ -25,12 +26,15 @@ class CallLimiter:
         """Set the response headers of a key's limits: `x-ratelimit-{limit,remaining,reset}-{requests,images}`."""
         headers |= rate_headers(await self._limiter.states(key))
 
-    @asynccontextmanager
-    async def hold(self, headers: dict[str, str], key: ApiKey, images: int) -> AsyncIterator[None]:
+    def hold(self, headers: dict[str, str], key: ApiKey, images: int) -> AbstractAsyncContextManager[None]:
         """Take a call's tokens and set its response headers. Return the tokens when the body raises an exception.
 
         Raises GatewayError and UnavailableError as `RateLimiter.hold` does.
         """
+        return self._hold(headers, key, images) if self._limiter.limits(key) else nullcontext()
+
+    @asynccontextmanager
+    async def _hold(self, headers: dict[str, str], key: ApiKey, images: int) -> AsyncIterator[None]:
         try:
             async with self._limiter.hold(key, images):
                 yield

@@ -31,7 +31,7 @@ def estimate(plan: Plan, catalog: Catalog) -> Cost | None:
     expected = on(plan.route)
     if expected is None:
         return None
-    others = (on(route) for route in plan.routes if catalog.ready(route, plan.stored_keys))
+    others = (on(route) for route in plan.routes[1:] if catalog.ready(route, plan.stored_keys))
     return max((expected, *(cost for cost in others if cost)), key=nanodollars)
 
 

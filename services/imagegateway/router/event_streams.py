@@ -8,10 +8,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
-from google.protobuf.json_format import MessageToDict
 from imagegateway.router import openai_values
 from imagegateway.router.call_outcome import error_of
-from imagegateway.router.json_rendering import PLACEHOLDER, JsonDocument
+from imagegateway.router.json_rendering import PLACEHOLDER, JsonDocument, to_values
 from imagegateway.router.responses import PartialImage
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def _completed(plan: Plan, result: ImagesResult) -> list[_Event]:
         if response.safety_identifier:
             completed["safety_identifier"] = response.safety_identifier
         if response.HasField("usage"):
-            completed["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
+            completed["usage"] = to_values(response.usage)
         contents = result.contents[index : index + 1]
         completed |= {"b64_json": PLACEHOLDER} if contents else {"url": image.url}
         events.append((completed, contents))

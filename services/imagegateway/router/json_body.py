@@ -46,13 +46,16 @@ def parse(body: bytearray) -> dict[str, Any]:
 
 def parse_value(text: bytearray) -> Any:
     """Return a JSON value. Raises GatewayError as `parse` does, but accepts any value."""
-    outline = _Outline.of(text)
+    # Each value has a byte at least, and each name a colon: most bodies need no outline.
+    outline = _Outline.of(text) if len(text) > MAX_VALUES else None
     value, refusal = _load(text)
     if refusal:
         raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, refusal)
-    if isinstance(value, dict) and len(outline.names) > len(value):
-        name = _first_duplicate(text, outline.names)
-        raise invalid(name, f"{name} is sent twice.")
+    if isinstance(value, dict) and text.count(b":") > len(value):
+        names = (outline or _Outline.of(text)).names
+        if len(names) > len(value):
+            name = _first_duplicate(text, names)
+            raise invalid(name, f"{name} is sent twice.")
     return value
 
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 import pybase64
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from google.protobuf.message import Message
     from imagegateway.router.responses import ImagesResult
 
 PLACEHOLDER: Final = secrets.token_hex(16)
@@ -59,9 +58,27 @@ class JsonDocument:
             yield b"".join((*pending, end))
 
 
+def to_values(message: Message) -> dict[str, Any]:
+    """Return the set fields as values of JSON, by their names in the proto file.
+
+    Responses have fields of types that JSON has, too: protobuf's own conversion of every type takes twice as long.
+    """
+    values: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            values[field.name] = list(value) if field.is_repeated else value
+        elif isinstance(value, Message):
+            values[field.name] = to_values(value)
+        elif field.message_type.GetOptions().map_entry:
+            values[field.name] = dict(value)
+        else:
+            values[field.name] = [to_values(each) for each in value]
+    return values
+
+
 def to_json(message: Message) -> bytes:
     """Return proto3 JSON with the names of the proto file. An empty list has `data`, which clients of lists read."""
-    values = MessageToDict(message, preserving_proto_field_name=True)
+    values = to_values(message)
     if values.get("object") == "list":
         values.setdefault("data", [])
     return orjson.dumps(values)
@@ -69,7 +86,7 @@ def to_json(message: Message) -> bytes:
 
 def images_to_json(result: ImagesResult) -> JsonDocument:
     """Return the JSON of an image operation's result. Protobuf's own base64 encoder would cost 50 times more."""
-    values = MessageToDict(result.message, preserving_proto_field_name=True)
+    values = to_values(result.message)
     for image in values.get("data", ()) if result.contents else ():
         image["b64_json"] = PLACEHOLDER
     return JsonDocument.of(values, result.contents)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.json_format import MessageToDict
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.router import call_context, event_streams, request_fields
-from imagegateway.router.json_rendering import images_to_json, to_json
+from imagegateway.router.json_rendering import images_to_json, to_json, to_values
 from imagegateway.router.rest_bodies import JSON, json_response, read_json, read_json_and_path
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2 as keys_pb
@@ -140,5 +139,4 @@ def _event_body(data: bytes) -> HttpBody:
 
 
 def _job_event(event: pb.StreamJobResponse) -> bytes:
-    data = MessageToDict(event.job, preserving_proto_field_name=True)
-    return event_streams.event(event.type, data, f"id: {event.event_id}\n")
+    return event_streams.event(event.type, to_values(event.job), f"id: {event.event_id}\n")
