@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.keys import last_use
 from imagegateway.keys.api_keys import BUCKET, ApiKey, RevokedKeyError, fingerprint
+from imagegateway.keys.audit_log import AuditLog
+from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.key_ring import KeyRing
 from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.last_use import LastUse
@@ -164,6 +166,21 @@ async def test_key_adopted_by_two_gateways_is_valid_until_both_replace_it(
     await store.adopt(SECOND, "one")
     assert await accepted(FIRST, SECOND) == [True, True]
     await store.adopt(SECOND, "two")
+    assert await accepted(FIRST, SECOND) == [False, True]
+
+
+async def test_rotated_key_ends_although_a_replaced_container_had_adopted_it(
+    nats: Nats, client: Client, store: KeyStore, accepted: Accepted
+) -> None:
+    audit = await AuditLog.open(client, nats.settings)
+    gone, *running = [GatewayKeys(client, store, audit, gateway) for gateway in ("gone", "one", "two")]
+    for keys in running:
+        await keys.announce()
+    for keys in (gone, *running):
+        await keys.adopt(FIRST)
+    await running[0].adopt(SECOND)
+    assert await accepted(FIRST, SECOND) == [True, True]  # the other router has not read the new key yet
+    await running[1].adopt(SECOND)
     assert await accepted(FIRST, SECOND) == [False, True]
 
 
