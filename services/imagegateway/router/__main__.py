@@ -126,7 +126,7 @@ async def _serve(process: Process, replica: int) -> None:
         catalog = Catalog.load(current.source)
         outbound = Outbound.open(current)
         resources.push_async_callback(outbound.aclose)
-        tls = InternalTls.open(current.internal)
+        tls = InternalTls.open(current.internal, Role.ROUTER)
         provider_client = ProviderClient(current, {model.family for model in catalog.models.values()}, tls)
         resources.push_async_callback(provider_client.close)
         engine = await JobEngine.open(
