@@ -23,6 +23,8 @@ from imagegateway.platform.nats import bucket, connect
 from tests.jobs.server import until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagegateway.platform.nats_client import Client
 
     from tests.jobs.server import Nats
@@ -170,12 +172,12 @@ async def test_key_adopted_by_two_gateways_is_valid_until_both_replace_it(
 
 
 async def test_rotated_key_ends_although_a_replaced_container_had_adopted_it(
-    nats: Nats, client: Client, store: KeyStore, accepted: Accepted
+    nats: Nats, client: Client, store: KeyStore, accepted: Accepted, tmp_path: Path
 ) -> None:
     audit = await AuditLog.open(client, nats.settings)
     gone, *running = [GatewayKeys(client, store, audit, gateway) for gateway in ("gone", "one", "two")]
     for keys in running:
-        await keys.announce()
+        await keys.announce(tmp_path)
     for keys in (gone, *running):
         await keys.adopt(FIRST)
     await running[0].adopt(SECOND)

@@ -11,6 +11,8 @@ from imagegateway.keys.audit_log import GATEWAY_ACTOR
 from imagegateway.keys.policy import ALL_SCOPES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagegateway.keys.audit_log import AuditLog
     from imagegateway.keys.key_store import KeyStore
     from nats.aio.client import Client
@@ -28,9 +30,9 @@ class GatewayKeys:
         self._audit = audit
         self._gateway = gateway
 
-    async def announce(self) -> None:
-        """Let other gateways know that this one runs, while the client is connected."""
-        await gateway_presence.announce(self._client, self._gateway)
+    async def announce(self, identity: Path) -> None:
+        """Let other gateways know that this one, of an identity's file, runs while the client is connected."""
+        await gateway_presence.announce(self._client, self._gateway, identity)
 
     async def adopt(self, secret: str) -> None:
         """Accept the secret in the gateway's settings, and release the key that it adopted before.

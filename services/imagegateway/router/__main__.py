@@ -249,7 +249,7 @@ async def _adopt_key(process: Process, current: Settings, client: Client, stores
         return
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
     keys = GatewayKeys(client, stores.keys, stores.audit, gateway)
-    await keys.announce()
+    await keys.announce(current.data_dir / GATEWAY)
     key = AdoptedKey(current.api_key, keys)
     await key.adopt()
     if current.source.secret_files:
