@@ -183,6 +183,20 @@ def test_each_secret_file_is_mounted(values: str) -> None:
         assert read == mounted
 
 
+@every_value_set
+def test_envoy_reads_the_file_of_the_api_key_and_no_other_secret(values: str) -> None:
+    """Envoy itself reads a rotated key, from the path that the init container wrote into its configuration."""
+    pod = chart.pods(values)["envoy"]
+    path = _plain_environment(pod["initContainers"][0])["IMAGEGATEWAY_API_KEY_FILE"]
+    items = {each["name"]: each["secret"].get("items", ()) for each in pod["volumes"] if "secret" in each}
+    mounted = {
+        f"{mount['mountPath']}/{item['path']}"
+        for mount in pod["containers"][0]["volumeMounts"]
+        for item in items.get(mount["name"], ())
+    }
+    assert mounted == {path}
+
+
 def test_provider_keys_reach_routers_and_providers_only() -> None:
     holding = {
         name

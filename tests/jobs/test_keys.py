@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.keys import last_use
 from imagegateway.keys.api_keys import BUCKET, ApiKey, RevokedKeyError, fingerprint
+from imagegateway.keys.audit_log import AuditLog
+from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.key_ring import KeyRing
 from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.last_use import LastUse
@@ -21,6 +23,8 @@ from imagegateway.platform.nats import bucket, connect
 from tests.jobs.server import until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagegateway.platform.nats_client import Client
 
     from tests.jobs.server import Nats
@@ -164,6 +168,21 @@ async def test_key_adopted_by_two_gateways_is_valid_until_both_replace_it(
     await store.adopt(SECOND, "one")
     assert await accepted(FIRST, SECOND) == [True, True]
     await store.adopt(SECOND, "two")
+    assert await accepted(FIRST, SECOND) == [False, True]
+
+
+async def test_rotated_key_ends_although_a_replaced_container_had_adopted_it(
+    nats: Nats, client: Client, store: KeyStore, accepted: Accepted, tmp_path: Path
+) -> None:
+    audit = await AuditLog.open(client, nats.settings)
+    gone, *running = [GatewayKeys(client, store, audit, gateway) for gateway in ("gone", "one", "two")]
+    for keys in running:
+        await keys.announce(tmp_path)
+    for keys in (gone, *running):
+        await keys.adopt(FIRST)
+    await running[0].adopt(SECOND)
+    assert await accepted(FIRST, SECOND) == [True, True]  # the other router has not read the new key yet
+    await running[1].adopt(SECOND)
     assert await accepted(FIRST, SECOND) == [False, True]
 
 

@@ -140,6 +140,16 @@ async def test_exempt_host_over_plain_http_goes_to_the_proxy_as_a_whole_url(auth
         assert origin.requests[0].path_qs == "/a?b=c"
 
 
+async def test_permitted_host_that_the_proxy_alone_can_resolve_is_not_looked_up_here(authority: Authority) -> None:
+    async with behind_proxy(authority, answer(b"image"), [], allow=(HOST,)) as (outbound, proxy, origin):
+        url = f"https://{HOST}:{origin.port}/"
+        await outbound.check(url, "a")
+        assert await fetch(outbound, url) == b"image"
+        assert proxy.targets == [f"CONNECT {HOST}:{origin.port}"]
+        with pytest.raises(UrlRefusedError, match="does not resolve"):
+            await outbound.check("https://elsewhere.example/", "a")
+
+
 async def test_loopback_needs_no_proxy(authority: Authority) -> None:
     async with behind_proxy(authority, answer(b"image"), plain=True) as (outbound, proxy, origin):
         assert await read(outbound, origin.url()) == b"image"

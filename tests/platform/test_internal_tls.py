@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import grpc
 import pytest
 import uvloop
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from imagegateway.media.web import responses
@@ -19,11 +21,14 @@ from imagegateway.platform.addresses import TcpAddress
 from imagegateway.platform.channels import open_channel
 from imagegateway.platform.grpc_server import Server
 from imagegateway.platform.http_server import listening
+from imagegateway.platform.internal_settings import InternalSettings
 from imagegateway.platform.internal_tls import InternalTls, PeerRoleError, Role, role_of
 from imagegateway.platform.listener import Listener
-from imagegateway.platform.setting_source import SettingError
+from imagegateway.platform.setting_source import SettingError, Source
+from structlog.testing import capture_logs
 
-from tests.support.process_certificates import ProcessAuthority
+from tests.support.certificates import pem
+from tests.support.process_certificates import ProcessAuthority, environment
 from tests.support.stack import free_port
 
 if TYPE_CHECKING:
@@ -212,6 +217,44 @@ def test_files_that_can_not_be_used_stop_the_start(authority: ProcessAuthority) 
     files.key.unlink()
     with pytest.raises(SettingError, match="IMAGEGATEWAY_INTERNAL_TLS_CERT"):
         InternalTls(files)
+
+
+def test_certificate_that_every_peer_refuses_stops_the_start_by_name(authority: ProcessAuthority) -> None:
+    expired = authority.issue("providers")
+    authority.authority.issue("providers", valid=-dt.timedelta(hours=1)).write(expired.certificate, expired.key)
+    with pytest.raises(SettingError, match=r"providers\.pem expired on 20"):
+        InternalTls(expired)
+    locked = authority.issue("media")
+    locked.key.write_bytes(pem(ec.generate_private_key(ec.SECP256R1()), b"passphrase"))
+    with pytest.raises(SettingError, match=r"media\.key\.pem holds no private key in PEM form without a passphrase"):
+        InternalTls(locked)
+
+
+async def test_expired_certificate_does_not_replace_a_valid_one(authority: ProcessAuthority) -> None:
+    clock = Clock()
+    files = authority.issue("router")
+    tls = InternalTls(files, clock)
+    before = tls.material
+    authority.authority.issue("router", valid=-dt.timedelta(hours=1)).write(files.certificate, files.key)
+    clock.now += 5
+    with capture_logs() as lines:
+        assert tls.material is before
+    assert "expired on" in lines[0]["error"]
+
+
+@pytest.mark.parametrize("names", [("router",), ("gateway.example",)])
+def test_certificate_of_another_role_stops_a_part_that_listens_on_tcp(
+    authority: ProcessAuthority, names: tuple[str, ...]
+) -> None:
+    values = environment(authority.issue("part", *names))
+
+    def opened(**more: str) -> InternalTls | None:
+        given = {f"IMAGEGATEWAY_{name.upper()}": value for name, value in {**values, **more}.items()}
+        return InternalTls.open(InternalSettings.load(Source(given)), Role.PROVIDERS)
+
+    with pytest.raises(SettingError, match=f"names {names[0]}, but not the role providers"):
+        opened(providers_listen="tcp://127.0.0.1:9003")
+    assert opened()
 
 
 async def get(address: TcpAddress, tls: InternalTls) -> int:

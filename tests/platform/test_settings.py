@@ -14,7 +14,20 @@ def given(**values: str) -> Source:
     return Source({f"IMAGEGATEWAY_{name}": value for name, value in values.items()})
 
 
-WILDCARDS = ["0.0.0.0", "::", "0", "[::]", "0.0", "0x0", "::0", "0:0:0:0:0:0:0:0", "::ffff:0.0.0.0", "*"]  # noqa: S104  not bound
+WILDCARDS = ["0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0", "::ffff:0.0.0.0"]  # noqa: S104  not bound
+
+
+@pytest.mark.parametrize("host", ["0", "[::]", "0.0", "0x0", "*", "localhost", "127.0.0.1:80", "[::1]"])
+def test_host_that_envoy_cannot_listen_on_is_refused_by_name(host: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_HOST must be an IP address"):
+        load(given(HOST=host, PUBLIC_URL="https://images.example.com"))
+
+
+@pytest.mark.parametrize("host", ["0", "[::]", "0.0", "0x0", "*"])
+def test_wildcard_in_the_public_url_is_refused_in_every_notation(host: str) -> None:
+    assert is_wildcard(host)
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_PUBLIC_URL must name a host"):
+        load(given(PUBLIC_URL=f"https://{host}:8080"))
 
 
 @pytest.mark.parametrize("host", WILDCARDS)
@@ -31,6 +44,23 @@ def test_wildcard_host_needs_a_public_url(host: str) -> None:
 def test_public_url_must_name_a_host_that_callers_can_reach(url: str) -> None:
     with pytest.raises(SettingError, match="IMAGEGATEWAY_PUBLIC_URL"):
         load(given(PUBLIC_URL=url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://images.example.com:99999",
+        "https://images.example.com:http",
+        "https://images.example.com/?tenant=a",
+        "https://images.example.com/#top",
+        "https://admin:password@images.example.com",
+        "https://images example.com",
+    ],
+)
+def test_public_url_that_can_not_begin_links_is_refused_without_its_credentials(url: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_PUBLIC_URL must be ") as caught:
+        load(given(PUBLIC_URL=url))
+    assert "password" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,21 @@ def test_file_of_a_key_is_read_for_the_routes_of_the_process_alone(tmp_path: Pat
         watch_keys(load(source))
 
 
+@pytest.mark.parametrize("key", ["first\nsecond", "first\r\nsecond", "first\0second"])
+def test_key_that_is_no_header_stops_the_start_and_keeps_the_key_before(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_FAL_API_KEY must be one line of printable") as caught:
+        watch_keys(load(Source({"IMAGEGATEWAY_FAL_API_KEY": key})))
+    assert "first" not in str(caught.value)
+    file = tmp_path / "fal"
+    file.write_text("fal-key\n")
+    source = Source({"IMAGEGATEWAY_FAL_API_KEY_FILE": str(file)})
+    watch_keys(load(source))
+    file.write_text(key)
+    with pytest.raises(ValueError, match="must be one line of printable"):
+        source.secret_files["FAL_API_KEY"].reload()
+    assert source.watched_secret("FAL_API_KEY").reveal() == "fal-key"
+
+
 def test_file_of_a_setting_that_is_no_secret_is_refused() -> None:
     with pytest.raises(SettingError, match="no setting IMAGEGATEWAY_PORT_FILE: only a secret can be in a file"):
         check_names(Source({"IMAGEGATEWAY_PORT_FILE": "8080"}))

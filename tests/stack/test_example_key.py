@@ -40,7 +40,7 @@ async def store(client: Client) -> KeyStore:
 
 @pytest.fixture
 async def keys(client: Client, store: KeyStore, tmp_path: Path) -> GatewayKeys:
-    return GatewayKeys(store, await AuditLog.open(client, settings_for(tmp_path)), "gateway")
+    return GatewayKeys(client, store, await AuditLog.open(client, settings_for(tmp_path)), "gateway")
 
 
 async def test_key_of_the_settings_is_adopted_and_not_shown(

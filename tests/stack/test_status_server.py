@@ -93,6 +93,9 @@ async def test_further_routes_are_served_and_unknown_ones_refused(
             assert answer.headers["content-type"] == "text/plain; version=1.0.0"
         async with client.head("/metrics") as answer:
             assert (answer.status, await answer.text()) == (200, "")
+            assert answer.headers["content-length"] == "5"
+        async with client.head("/other") as answer:
+            assert (answer.status, await answer.text()) == (404, "")
         async with client.post("/metrics") as answer:
             assert answer.status == 405
         async with client.get("/other") as answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from cyclopts import App, Parameter
 from imagegateway.cli.errors import CommandError
 from imagegateway.cli.local import settings_here
 from imagegateway.keys import root_secret
-from imagegateway.platform import setting_source
+from imagegateway.platform import logs, setting_source
 from imagegateway.platform.setting_source import PREFIX, SettingError
 from imagegateway.stack import preflight
 from imagegateway.stack.tuning import TUNED
@@ -29,10 +30,13 @@ def router(
     *, replica: Annotated[int, Parameter(help="Number of the router in its data directory, from 0.")] = 0
 ) -> None:
     """Start a router."""
-    with _prepared(f"router-{replica}", "NATS_URL", "MEDIA_URL", "SECRET_KEY"):
+    with _prepared(f"router-{replica}", "NATS_URL", "MEDIA_URL", "SECRET_KEY") as current:
         from imagegateway.platform.process import run  # noqa: PLC0415  a command loads one part, in its last process
         from imagegateway.router.__main__ import main  # noqa: PLC0415
+        from imagegateway.stack import gateway_identity  # noqa: PLC0415
 
+        if current.api_key:
+            asyncio.run(gateway_identity.renew_copied_router(current))
         run(lambda process: main(process, replica), f"router-{replica}", alone=True)
 
 
@@ -61,8 +65,8 @@ def media() -> None:
 
 
 @contextmanager
-def _prepared(part: str, *required: str) -> Iterator[None]:
-    """Prepare the data directory, and lock the part in it.
+def _prepared(part: str, *required: str) -> Iterator[Settings]:
+    """Prepare the data directory, and lock the part in it. Yield the settings.
 
     Raises SettingError for `required` settings, which parts share, that are missing; StackError for a part that runs.
     """
@@ -71,9 +75,10 @@ def _prepared(part: str, *required: str) -> Iterator[None]:
         names = ", ".join(PREFIX + name for name in missing)
         raise SettingError(f"{names} must be set: the parts of the gateway share what it names")
     _tune()
+    logs.configure(current, part, final=False)
     preflight.make_private(current.data_dir)
     with preflight.lock(current, f"{part}.lock"):
-        yield
+        yield current
 
 
 def _is_given(current: Settings, name: str) -> bool:

@@ -5,41 +5,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.admin.v1 import audit_event_pb2 as pb
+from imagegateway.keys import gateway_presence
 from imagegateway.keys.api_keys import FIRST_KEY_NAME, fingerprint, key_id
 from imagegateway.keys.audit_log import GATEWAY_ACTOR
 from imagegateway.keys.policy import ALL_SCOPES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagegateway.keys.audit_log import AuditLog
     from imagegateway.keys.key_store import KeyStore
+    from nats.aio.client import Client
 
 _TENANT: Final = "default"
 _SESSION_NOTE: Final = "until this stack stops"
 
 
 class GatewayKeys:
-    """Keys of one gateway. `gateway`: its identity on the NATS server. Methods raise UnavailableError."""
+    """Keys of one gateway. `gateway`: its identity on the client's NATS server. Methods raise UnavailableError."""
 
-    def __init__(self, store: KeyStore, audit: AuditLog, gateway: str) -> None:
+    def __init__(self, client: Client, store: KeyStore, audit: AuditLog, gateway: str) -> None:
+        self._client = client
         self._store = store
         self._audit = audit
         self._gateway = gateway
 
+    async def announce(self, identity: Path) -> None:
+        """Let other gateways know that this one, of an identity's file, runs while the client is connected."""
+        await gateway_presence.announce(self._client, self._gateway, identity)
+
     async def adopt(self, secret: str) -> None:
         """Accept the secret in the gateway's settings, and release the key that it adopted before.
 
-        Raises RevokedKeyError for a revoked key.
+        The released key also loses gateways that are gone: their containers were replaced, or they do not run. Raises
+        RevokedKeyError for a revoked key.
         """
         digest = fingerprint(secret)
         adopted = [key for key in await self._store.list() if self._gateway in key.adopted_by]
         if [key.digest for key in adopted] == [digest]:
             return
         event = self._event("AdoptKey", target=key_id(digest))
-        released = [key.id for key in adopted if key.digest != digest]
+        released = [key for key in adopted if key.digest != digest]
         if released:
-            event.fields["released"] = ", ".join(released)
+            event.fields["released"] = ", ".join(key.id for key in released)
+        others = {gateway for key in released for gateway in key.adopted_by} - {self._gateway}
+        gone = {gateway for gateway in others if await gateway_presence.is_gone(self._client, gateway)}
         async with self._audit.change(event):
-            await self._store.adopt(secret, self._gateway)
+            await self._store.adopt(secret, self._gateway, gone)
 
     async def has_lasting_key(self) -> bool:
         """Return whether a key exists that outlives its stack."""

@@ -31,6 +31,7 @@ from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from imagegateway.keys.policy import Quota, Scope
     from imagegateway.keys.root_secret import RootSecret
@@ -161,11 +162,11 @@ class KeyStore:
         found = current_records(records.values()).get(key_id)
         return found and replace(found, revoked_at=now)
 
-    async def adopt(self, secret: str, gateway: str) -> ApiKey:
+    async def adopt(self, secret: str, gateway: str, gone: AbstractSet[str] = frozenset()) -> ApiKey:
         """Accept the secret in a gateway's settings, and release the key that the gateway adopted before.
 
-        An adopted key has every scope. A released key stays valid while other gateways have adopted it. Idempotent.
-        Raises RevokedKeyError for a revoked key.
+        An adopted key has every scope. A released key stays valid while other gateways, except those that are `gone`,
+        have adopted it. Idempotent. Raises RevokedKeyError for a revoked key.
         """
         chosen = fingerprint(secret)
 
@@ -179,7 +180,7 @@ class KeyStore:
         def release(key: ApiKey | None) -> ApiKey | None:
             if key is None or gateway not in key.adopted_by:
                 return key
-            left = tuple(other for other in key.adopted_by if other != gateway)
+            left = tuple(other for other in key.adopted_by if other != gateway and other not in gone)
             return replace(key, adopted_by=left) if left else None
 
         adopted = await self._change(chosen, accept)

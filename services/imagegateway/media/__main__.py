@@ -22,7 +22,7 @@ async def main(process: Process) -> None:
     current = settings.current()
     store = MediaStore.open(current.media_url)
     signer = signed_links.LinkSigner(RootSecret.load(current), current.public_url)
-    tls = InternalTls.open(current.internal)
+    tls = InternalTls.open(current.internal, Role.MEDIA)
     app = application(current, store, signer, process, tls=tls)
     await serve(app, Listener((current.media_address,), tls, frozenset({Role.ENVOY})), store, process)
 

@@ -173,8 +173,12 @@ class Outbound:
         """
         target = self.guard.parse(url)
         proxies = self._proxies
-        if proxies and proxies.resolve_names and proxies.find(target.scheme, target.host, target.port):
-            return
+        if (
+            proxies
+            and (proxies.resolve_names or self.guard.is_exempt(target.host, target.port))
+            and proxies.find(target.scheme, target.host, target.port)
+        ):
+            return  # the proxy resolves the name, which DNS here may not know
         try:
             async with asyncio.timeout(LOOKUP_SECONDS), self._checks.hold(tenant):
                 await self.guard.check(url)

@@ -11,19 +11,21 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import grpc
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificates
 from imagegateway.platform import logs
+from imagegateway.platform.addresses import TcpAddress
 from imagegateway.platform.setting_source import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from imagegateway.platform.addresses import TcpAddress
     from imagegateway.platform.internal_settings import InternalSettings, TlsFiles
 
 _CHECK_SECONDS: Final = 5.0
@@ -56,11 +58,13 @@ class TlsMaterial:
     client_context: ssl.SSLContext
 
     @classmethod
-    def read(cls, files: TlsFiles) -> TlsMaterial:
-        """Read the files. Raises OSError, and ValueError for content that does not fit together."""
+    def read(cls, files: TlsFiles, role: Role | None) -> TlsMaterial:
+        """Read the files. The certificate must name `role`, if any.
+
+        Raises OSError, and ValueError for content that does not fit together or would be refused by every peer.
+        """
         certificate, key, authority = (path.read_bytes() for path in (files.certificate, files.key, files.authority))
-        if load_pem_x509_certificates(certificate)[0].public_key() != load_pem_private_key(key, None).public_key():
-            raise ValueError(f"{files.key} is not the key of {files.certificate}")
+        _check(files, certificate, key, role)
         return cls(
             certificate,
             key,
@@ -83,14 +87,17 @@ class TlsMaterial:
 class InternalTls:
     """Certificates of this process. `clock` returns monotonic seconds. Threads of gRPC use this class, too."""
 
-    def __init__(self, files: TlsFiles, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the files. Raises SettingError."""
+    def __init__(
+        self, files: TlsFiles, clock: Callable[[], float] = time.monotonic, *, role: Role | None = None
+    ) -> None:
+        """Read the files. The certificate must name `role`, if any. Raises SettingError."""
         self._files = files
+        self._role = role
         self._clock = clock
         self._lock = threading.Lock()
         try:
             self._modified = files.modified
-            self._material = TlsMaterial.read(files)
+            self._material = TlsMaterial.read(files, role)
         except (OSError, ValueError) as error:
             raise SettingError(f"IMAGEGATEWAY_INTERNAL_TLS_CERT, _KEY and _CA can't be used: {error}") from error
         self._checked_at = clock()
@@ -99,9 +106,19 @@ class InternalTls:
         self.server_context.sni_callback = self._on_handshake
 
     @classmethod
-    def open(cls, settings: InternalSettings) -> InternalTls | None:
-        """Read the files that settings name. Return None for connections without TLS. Raises SettingError."""
-        return cls(settings.tls_files) if settings.tls_files else None
+    def open(cls, settings: InternalSettings, role: Role) -> InternalTls | None:
+        """Read the files that settings name. Return None for connections without TLS.
+
+        The certificate must name `role` where this part listens on TCP. Raises SettingError.
+        """
+        if not settings.tls_files:
+            return None
+        listens_on = {
+            Role.ROUTER: settings.router_listen,
+            Role.PROVIDERS: settings.providers_listen,
+            Role.MEDIA: settings.media_listen,
+        }
+        return cls(settings.tls_files, role=role if isinstance(listens_on.get(role), TcpAddress) else None)
 
     @property
     def material(self) -> TlsMaterial:
@@ -156,7 +173,7 @@ class InternalTls:
             modified = self._files.modified
             if modified == self._modified:
                 return
-            self._material = TlsMaterial.read(self._files)
+            self._material = TlsMaterial.read(self._files, self._role)
         except (OSError, ValueError) as error:
             _log.warning("internal_tls_unchanged", error=str(error))
         else:
@@ -186,6 +203,35 @@ def refusal(callers: frozenset[Role]) -> str:
 def dns_names(certificate: dict[str, tuple[tuple[str, str], ...]] | None) -> list[str]:
     """Return the DNS names of a certificate in the form of Python's `ssl`."""
     return [name for kind, name in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"]
+
+
+def _check(files: TlsFiles, certificate: bytes, key: bytes, role: Role | None) -> None:
+    """Raise ValueError for a certificate that serves no connection."""
+    try:
+        leaf = x509.load_pem_x509_certificates(certificate)[0]
+    except ValueError:
+        raise ValueError(f"{files.certificate} holds no certificate in PEM form") from None
+    try:
+        private = load_pem_private_key(key, None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):  # TypeError: a passphrase
+        raise ValueError(f"{files.key} holds no private key in PEM form without a passphrase") from None
+    if leaf.public_key() != private.public_key():
+        raise ValueError(f"{files.key} is not the key of {files.certificate}")
+    now = datetime.now(UTC)
+    if now >= leaf.not_valid_after_utc:
+        raise ValueError(f"{files.certificate} expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+    if now < leaf.not_valid_before_utc:
+        raise ValueError(f"{files.certificate} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+    if role and role not in roles_of(names := _dns_names(leaf)):
+        raise ValueError(f"{files.certificate} names {', '.join(names) or 'no host'}, but not the role {role}")
+
+
+def _dns_names(certificate: x509.Certificate) -> list[str]:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return extension.value.get_values_for_type(x509.DNSName)
 
 
 def _context(protocol: ssl._SSLMethod, files: TlsFiles, authority: bytes) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHORTEST_KEY: Final = 20
 _KEY: Final = re.compile(r"[!-~]+")
+_NO_URL: Final = re.compile(r"\s")
 _HOST_ENTRY: Final = re.compile(r"^[a-z0-9_.-]+(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$")
 
 
@@ -24,6 +26,18 @@ def allow_hosts(source: Source) -> frozenset[str]:
         if not _HOST_ENTRY.match(entry):
             raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
     return entries
+
+
+def host(source: Source) -> str:
+    """Return the address that Envoy listens on. Raises SettingError for a name, which Envoy does not resolve."""
+    text = source.text("HOST", "127.0.0.1")
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise SettingError(
+            f"IMAGEGATEWAY_HOST must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
+        ) from None
+    return text
 
 
 def public_url(source: Source, host: str, port: int, scheme: str) -> str:
@@ -39,9 +53,15 @@ def public_url(source: Source, host: str, port: int, scheme: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {url!r}")
     try:
-        named = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        named, _ = parts.hostname or "", parts.port
     except ValueError:
-        named = ""
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must be a URL, not {url!r}") from None
+    if parts.username is not None or parts.query or parts.fragment or _NO_URL.search(url):
+        raise SettingError(
+            "IMAGEGATEWAY_PUBLIC_URL must be the start of links, such as https://images.example.com: "
+            "without credentials, query, fragment and blanks"
+        )
     if not named or is_wildcard(named):
         raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must name a host that callers can reach, not {url!r}")
     return url

@@ -321,7 +321,7 @@ class Settings:
 def load(source: Source) -> Settings:
     """Read and check all settings of a source. Raises SettingError naming the wrong setting."""
     data_dir = setting_source.data_dir(source)
-    host = source.text("HOST", "127.0.0.1")
+    host = setting_checks.host(source)
     port = source.integer("PORT", 8080, 1, 65535)
     edge = EdgeSettings.load(source)
     jobs_max_mib = source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24)

@@ -54,7 +54,9 @@ def main(families: Mapping[str, FamilyEntry], *, alone: bool = False) -> None:
         spool = ResponseSpool(current.answer_memory * 1024**2, current.data_dir / "replies")
         opened = {name: _open(entry, current, store, decode_budget, spool) for name, entry in families.items()}
         listener = Listener(
-            _addresses(current, families), InternalTls.open(current.internal), frozenset({Role.ROUTER})
+            _addresses(current, families),
+            InternalTls.open(current.internal, Role.PROVIDERS),
+            frozenset({Role.ROUTER}),
         )
         server = await serve(opened.values(), listener)
         process.supervisor.spawn("health", process.report_readiness(server.set_ready))

@@ -104,10 +104,15 @@ def check_routes(settings: Settings) -> None:
 def watch_keys(settings: Settings, routes: Iterable[str] = ROUTES) -> None:
     """Read the operator's keys for routes, whose files are watched from then on.
 
-    Raises SettingError for a file without a key.
+    Raises SettingError for a file without a key, and for a key that no header can hold.
     """
     for route in routes:
-        settings.source.watched_secret(api_key_setting(route))
+        settings.source.watched_secret(api_key_setting(route), _check_key)
+
+
+def _check_key(key: str) -> None:
+    if not key.isprintable():
+        raise ValueError("must be one line of printable characters")
 
 
 def check_names(source: Source) -> None:

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from imagegateway.platform.process import Process
     from imagegateway.platform.settings import Settings
     from imagegateway.router.composition import Operations
+    from nats.aio.client import Client
 
 GRACE: Final = 30.0
 """Seconds that running calls get to end, and after them the provider calls that they have started."""
@@ -115,7 +116,7 @@ async def _serve(process: Process, replica: int) -> None:
         resources.push_async_callback(process.supervisor.close)
         root, outage = RootSecret.load(current), asyncio.Event()
         admin_stores = await AdminStores.open(client, current, root)
-        await _adopt_key(process, current, admin_stores)
+        await _adopt_key(process, current, client, admin_stores)
         tenancy = await Tenancy.open(client, current.nats_replicas, root, outage)
         await tenancy.start(process.supervisor)
         ring, provider_keys, limiter = tenancy.ring, tenancy.provider_keys, CallLimiter(tenancy.rates)
@@ -125,7 +126,7 @@ async def _serve(process: Process, replica: int) -> None:
         catalog = Catalog.load(current.source)
         outbound = Outbound.open(current)
         resources.push_async_callback(outbound.aclose)
-        tls = InternalTls.open(current.internal)
+        tls = InternalTls.open(current.internal, Role.ROUTER)
         provider_client = ProviderClient(current, {model.family for model in catalog.models.values()}, tls)
         resources.push_async_callback(provider_client.close)
         engine = await JobEngine.open(
@@ -242,12 +243,14 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
     )
 
 
-async def _adopt_key(process: Process, current: Settings, stores: AdminStores) -> None:
+async def _adopt_key(process: Process, current: Settings, client: Client, stores: AdminStores) -> None:
     """Accept the key of the setting IMAGEGATEWAY_API_KEY, and each further one in its file."""
     if not current.api_key:
         return
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
-    key = AdoptedKey(current.api_key, GatewayKeys(stores.keys, stores.audit, gateway))
+    keys = GatewayKeys(client, stores.keys, stores.audit, gateway)
+    await keys.announce(current.data_dir / GATEWAY)
+    key = AdoptedKey(current.api_key, keys)
     await key.adopt()
     if current.source.secret_files:
         process.supervisor.spawn("secret_files", SecretWatch(current.source.secret_files).follow())

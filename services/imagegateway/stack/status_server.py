@@ -98,7 +98,7 @@ async def serving(settings: Settings, routes: Mapping[str, Handler]) -> AsyncIte
             try:
                 async with asyncio.timeout(_REQUEST_SECONDS):
                     head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_message(await _respond(routes, head)))
+                writer.write(_message(await _respond(routes, head), with_body=not head.startswith(b"HEAD ")))
                 await writer.drain()
             finally:
                 writer.close()
@@ -122,14 +122,13 @@ async def _respond(routes: Mapping[str, Handler], head: bytes) -> Response:
         return Response(404, b"not found\n", "text/plain")
     if method not in {"GET", "HEAD"}:
         return Response(405, b"only GET\n", "text/plain")
-    response = await handler()
-    return response if method == "GET" else Response(response.status, b"", response.content_type)
+    return await handler()
 
 
-def _message(response: Response) -> bytes:
+def _message(response: Response, *, with_body: bool) -> bytes:
     head = (
         f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}\r\n"
         f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n"
         "cache-control: no-store\r\nconnection: close\r\n\r\n"
     )
-    return head.encode() + response.body
+    return head.encode() + (response.body if with_body else b"")

@@ -130,6 +130,7 @@ class _Run:
             identity = load_identity(self.settings.data_dir / GATEWAY)
             await gateway_identity.hold(client, identity)
             keys = GatewayKeys(
+                client,
                 await KeyStore.open(client, self.settings.nats_replicas, RootSecret.load(self.settings)),
                 await AuditLog.open(client, self.settings),
                 identity,

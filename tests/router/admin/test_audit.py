@@ -122,7 +122,7 @@ async def test_retention_follows_the_setting(client: Client, nats: Nats) -> None
 
 async def test_keys_of_a_start_are_audited_once(log: AuditLog, client: Client) -> None:
     store = await KeyStore.open(client, 1, RootSecret("root secret of the tests"))
-    keys = GatewayKeys(store, log, "gateway-1")
+    keys = GatewayKeys(client, store, log, "gateway-1")
     await keys.adopt(FIRST)
     await keys.adopt(FIRST)
     await keys.adopt(SECOND)
