@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bench import samples, subjects, usage
 from bench.aims import Verdict, at_most
 from bench.cells import cells, submission
-from bench.parts import RAISED
+from bench.parts import PLENTY, RAISED
 from bench.processes import ROOT, SubjectError
 from bench.report import Figure
 from bench.tables import MB, ratio
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 INSIDE: Final = ("router", "providers", "nats")
 _FEW: Final = 10
 _DELAY: Final = 3600.0
-_PATIENCE: Final = 30.0
+_FREE: Final = 100
+"""Slots that are left for the requests beside the held jobs: no setting allows more than 100,000 slots."""
+_PATIENCE: Final = 100.0
 """Time limit of the submissions in seconds, for 10,000 jobs. The table shows how many were accepted."""
 _FLAT: Final = 1.2
 """Most that a request may cost beside many held jobs, as a ratio to the cost beside few: the noise of a run."""
@@ -40,7 +42,7 @@ def at_provider(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
         _submit(chain, folder, answer, _FEW - 1)
         few_idle = _idle(chain, scale.seconds)
         few = _small(chain, folder, scale.seconds)
-        sample = _submit(chain, folder, answer, scale.held - _FEW)
+        sample = _submit(chain, folder, answer, min(scale.held, int(PLENTY) - _FREE) - _FEW)
         count = sample.figures.requests + _FEW
         time.sleep(scale.settle)
         many_idle = _idle(chain, 2 * scale.seconds)

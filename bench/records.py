@@ -142,7 +142,7 @@ async def _live(holds: _Holds, count: int) -> None:
         live=live,
         owner=_OWNER,
         is_attended=lambda _job_id: True,
-        holders=lambda: list(live),
+        holders=live.summaries,
         recount=lambda _job_id: None,
         grant_slots=lambda: None,
     )

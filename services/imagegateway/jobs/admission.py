@@ -10,7 +10,7 @@ from imagegateway.jobs.limits import SlotRequest
 from imagegateway.jobs.slot_pool import SlotPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.limits import Limits
@@ -101,8 +101,8 @@ class AdmissionControl:
         """Return whether one of this replica's jobs is queued."""
         return job_id in self._queue
 
-    def holders(self) -> list[str]:
-        """Return the ids of all jobs that hold slots."""
+    def holders(self) -> Iterator[list[tuple[str, SlotRequest]]]:
+        """Yield the ids of all jobs that hold slots, as `SegmentedDict.slices`."""
         return self._pool.holders()
 
     def position(self, record: JobRecord) -> int | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.jobs import job_trace, states
-from imagegateway.jobs.live_jobs import SLICE
 from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from imagegateway.jobs.admission import AdmissionControl
     from imagegateway.jobs.feed import JobFeed
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 BATCH: Final = 50
 BATCH_SECONDS: Final = 0.25
 """After a takeover, running tasks are polled in batches at this interval."""
+_T = TypeVar("_T")
 _log = logs.get(__name__)
 
 
@@ -50,7 +50,7 @@ class Reconciler:
         self._stopped = False
 
     def stop(self) -> None:
-        """End a pass of `reconcile` at its next job, and make later ones do nothing."""
+        """End a pass of `reconcile` after the jobs of this turn, and make later ones do nothing."""
         self._stopped = True
 
     async def reconcile(self) -> None:
@@ -60,10 +60,7 @@ class Reconciler:
         every few seconds.
         """
         now, running = unix_millis(), 0
-        async for job_id in self._idle(list(self._feed.live)):
-            job = self._feed.live.summary(job_id)
-            if job is None:
-                continue
+        async for job_id, job in self._idle(self._feed.live.summaries()):
             if job.owner != self._membership.owner:
                 if self._membership.is_expired(job.owner):
                     entry = self._feed.live[job_id]
@@ -75,20 +72,20 @@ class Reconciler:
             elif (not job.ended or job.call_open) and not self._worker.is_attended(job_id):
                 _log.warning("job_unattended", job_id=job_id, state=states.token(job.state))
                 self._worker.resume(self._feed.live[job_id])
-        async for job_id in self._idle(self._admission.holders()):
+        async for job_id, _ in self._idle(self._admission.holders()):
             self._worker.recount(job_id)
         if not self._stopped:
             self._admission.grant_slots()  # no event reports a limit that was raised
 
-    async def _idle(self, job_ids: list[str]) -> AsyncIterator[str]:
-        """Yield the jobs of which no step runs, until `stop`. Other work runs after each slice of them."""
-        for number, job_id in enumerate(job_ids, 1):
+    async def _idle(self, parts: Iterator[list[tuple[str, _T]]]) -> AsyncIterator[tuple[str, _T]]:
+        """Yield the jobs of which no step runs, until `stop`. Other work runs after each part."""
+        for part in parts:
             if self._stopped:
                 return
-            if not self._steps.is_busy(job_id):
-                yield job_id
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
+            for job in part:
+                if not self._steps.is_busy(job[0]):
+                    yield job
+            await asyncio.sleep(0)
 
     async def _take_over(self, entry: Entry, pause: float) -> None:
         """Take a job over from an expired owner. `pause`: delay in seconds before a running task is polled."""

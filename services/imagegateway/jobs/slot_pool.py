@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
+from imagegateway.jobs.segmented_dict import SegmentedDict
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagegateway.jobs.limits import LimitKey, Limits, SlotRequest
 
 _T = TypeVar("_T")
@@ -16,7 +20,7 @@ class SlotPool:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._reserved: dict[str, SlotRequest] = {}
+        self._reserved: SegmentedDict[SlotRequest] = SegmentedDict()
         self._used: Counter[LimitKey] = Counter()
         self._used_by_tenant: Counter[tuple[LimitKey, str]] = Counter()
         self._jobs_by_tenant: Counter[str] = Counter()
@@ -28,9 +32,9 @@ class SlotPool:
         counts = (self._used, self._used_by_tenant, self._jobs_by_tenant, self._jobs_by_api_key)
         return not (self._reserved or any(counts))
 
-    def holders(self) -> list[str]:
-        """Return the ids of all jobs that hold slots."""
-        return list(self._reserved)
+    def holders(self) -> Iterator[list[tuple[str, SlotRequest]]]:
+        """Yield the ids of all jobs that hold slots, as `SegmentedDict.slices`."""
+        return self._reserved.slices()
 
     def reserve(self, request: SlotRequest) -> bool:
         """Reserve a job's slots, in place of any that it holds, whether or not they are free.
