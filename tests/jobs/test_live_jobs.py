@@ -31,6 +31,8 @@ def test_held_job_is_found_as_it_was() -> None:
     assert summary
     assert summary == (7, held.record.deadline, "me/1", states.RUNNING, False)
     assert not summary.ended
+    assert list(live.summaries()) == [[("a", summary)]]
+    assert (live.sequence("a"), live.sequence("b")) == (7, None)
 
 
 def test_ended_job_with_an_open_call_is_held_with_both_facts() -> None:

@@ -41,8 +41,8 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.steps = JobSteps(BackgroundTasks())
-        self.holding = SegmentedDict[None]()
-        self.holding.update(dict.fromkeys(self.holders))
+        self.holding = SegmentedDict[int]()
+        self.holding.update(dict.fromkeys(self.holders, 0))
         parts: Any = SimpleNamespace(
             live=self.live,
             owner=ME,
@@ -165,6 +165,17 @@ async def test_busy_job_is_left_alone_and_other_holders_of_slots_are_recounted()
     replica.steps.spawn(JobRecord(id="busy"), asyncio.sleep(0))
     await replica.reconcile()
     assert (replica.resumed, replica.recounted, replica.grants) == ([], ["idle"], 1)
+
+
+@pytest.mark.parametrize(("counted_by", "recounted"), [(1, []), (0, ["job"]), (2, ["job"])])
+async def test_holder_of_slots_is_recounted_unless_its_newest_record_asked_for_them(
+    counted_by: int, recounted: list[str]
+) -> None:
+    replica = Replica(attended={"job"})
+    replica.add("job", states.RUNNING)
+    replica.holding["job"] = counted_by
+    await replica.reconcile()
+    assert replica.recounted == recounted
 
 
 async def test_stopped_reconciler_does_nothing() -> None:

@@ -70,6 +70,11 @@ class LiveJobs(Mapping[str, Entry]):
         packed = self._packed.get(job_id)
         return None if packed is None else self._summary(packed)
 
+    def sequence(self, job_id: str) -> int | None:
+        """Return the sequence of a job's entry; None for a job that is not held."""
+        packed = self._packed.get(job_id)
+        return None if packed is None else int(_HEAD.unpack_from(packed)[0])
+
     def summaries(self) -> Iterator[list[tuple[str, JobSummary]]]:
         """Yield the ids and summaries of all jobs, oldest first, in lists that one turn of the event loop handles.
 

@@ -59,32 +59,35 @@ class Reconciler:
         Crashes and lost messages are handled where they happen; this pass catches what those handlers miss. Called
         every few seconds.
         """
-        now, running = unix_millis(), 0
-        async for job_id, job in self._idle(self._feed.live.summaries()):
-            if job.owner != self._membership.owner:
-                if self._membership.is_expired(job.owner):
-                    entry = self._feed.live[job_id]
-                    pause = running // BATCH * BATCH_SECONDS
-                    self._steps.spawn(entry.record, self._take_over(entry, pause))
-                    running += job.state == states.RUNNING
-            elif job.state in states.WAITING and job.deadline < now:
-                self._worker.expire(self._feed.live[job_id])
-            elif (not job.ended or job.call_open) and not self._worker.is_attended(job_id):
-                _log.warning("job_unattended", job_id=job_id, state=states.token(job.state))
-                self._worker.resume(self._feed.live[job_id])
-        async for job_id, _ in self._idle(self._admission.holders()):
-            self._worker.recount(job_id)
+        now, owner, running = unix_millis(), self._membership.owner, 0
+        async for jobs in self._parts(self._feed.live.summaries()):
+            for job_id, job in jobs:
+                if self._steps.is_busy(job_id):
+                    continue
+                if job.owner != owner:
+                    if self._membership.is_expired(job.owner):
+                        entry = self._feed.live[job_id]
+                        pause = running // BATCH * BATCH_SECONDS
+                        self._steps.spawn(entry.record, self._take_over(entry, pause))
+                        running += job.state == states.RUNNING
+                elif job.state in states.WAITING and job.deadline < now:
+                    self._worker.expire(self._feed.live[job_id])
+                elif (not job.ended or job.call_open) and not self._worker.is_attended(job_id):
+                    _log.warning("job_unattended", job_id=job_id, state=states.token(job.state))
+                    self._worker.resume(self._feed.live[job_id])
+        async for holders in self._parts(self._admission.holders()):
+            for job_id, seq in holders:
+                if seq != self._feed.live.sequence(job_id) and not self._steps.is_busy(job_id):
+                    self._worker.recount(job_id)
         if not self._stopped:
             self._admission.grant_slots()  # no event reports a limit that was raised
 
-    async def _idle(self, parts: Iterator[list[tuple[str, _T]]]) -> AsyncIterator[tuple[str, _T]]:
-        """Yield the jobs of which no step runs, until `stop`. Other work runs after each part."""
+    async def _parts(self, parts: Iterator[_T]) -> AsyncIterator[_T]:
+        """Yield each part until `stop`. Other work runs after each."""
         for part in parts:
             if self._stopped:
                 return
-            for job in part:
-                if not self._steps.is_busy(job[0]):
-                    yield job
+            yield part
             await asyncio.sleep(0)
 
     async def _take_over(self, entry: Entry, pause: float) -> None:

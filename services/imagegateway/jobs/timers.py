@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
+
+from imagegateway.jobs.segmented_dict import SegmentedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,8 @@ class Timers:
         """`clock` returns Unix seconds."""
         self._clock = clock
         self._heap: list[tuple[float, str]] = []
-        self._pending: Counter[str] = Counter()
+        self._pending: SegmentedDict[int] = SegmentedDict()
+        """Number of timers of each job."""
         self._changed = asyncio.Event()
 
     def __contains__(self, job_id: str) -> bool:
@@ -34,7 +36,7 @@ class Timers:
     def set(self, at: float, job_id: str) -> None:
         """Add a timer at a time in Unix seconds. Earlier timers of the same job stay."""
         heapq.heappush(self._heap, (at, job_id))
-        self._pending[job_id] += 1
+        self._pending[job_id] = self._pending.get(job_id, 0) + 1
         self._changed.set()
 
     async def run(self, on_due: Callable[[str], None]) -> None:
