@@ -31,6 +31,8 @@ _PATIENCE: Final = 100.0
 """Time limit of the submissions in seconds, for 10,000 jobs. The table shows how many were accepted."""
 _FLAT: Final = 1.2
 """Most that a request may cost beside many held jobs, as a ratio to the cost beside few: the noise of a run."""
+_BOUNDED: Final = 10_000
+"""Most held jobs for which memory and idle CPU have a bound."""
 _MAX_MB: Final = 300
 _MAX_CORE: Final = 5.0
 
@@ -54,7 +56,7 @@ def at_provider(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
     yield Figure(f"{count} of {scale.held} jobs at a provider that needs an hour", _pace(sample))
     yield _memory(count, memory)
     yield _load(f"  % of a core while {_FEW} wait", few_idle, aim=False)
-    yield _load(f"  % of a core while {count} wait", many_idle, aim=True)
+    yield _load(f"  % of a core while {count} wait", many_idle, aim=count <= _BOUNDED)
     yield Figure(f"  small request beside {_FEW}", f"{few.rate:.0f} /s, {_cost(few)}")
     if many is None:
         verdict = Verdict(f"a small request beside {count} held jobs", reason[:100], "a response", met=False)
@@ -79,7 +81,7 @@ def queued(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
     yield Figure("durable submits through Envoy (respond-async), 32 at a time", _pace(first))
     yield Figure(f"  up to {count} of {scale.held} jobs queued", _pace(rest))
     yield _memory(count, memory)
-    yield _load(f"  % of a core while {count} wait", idle, aim=True)
+    yield _load(f"  % of a core while {count} wait", idle, aim=count <= _BOUNDED)
 
 
 def _pace(sample: Sample) -> str:
@@ -91,7 +93,9 @@ def _memory(count: int, memory: dict[str, Memory]) -> Figure:
     router, nats = memory["router"].rss / MB, memory["nats"].rss / MB
     verdict = at_most(f"memory of router and nats with {count} jobs, RSS", router + nats, _MAX_MB, "MB")
     split = f"router {router:.0f}, nats {nats:.0f}"
-    return Figure("  memory of router and nats", f"{verdict.measured} ({split})", verdict)
+    return Figure(
+        "  memory of router and nats", f"{verdict.measured} ({split})", verdict if count <= _BOUNDED else None
+    )
 
 
 def _load(title: str, idle: dict[str, float], *, aim: bool) -> Figure:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream import Entry
     from imagegateway.platform.supervision import Supervisor
 
-WRITE_ROWS: Final = 1000
-"""Most rows of each table in one write: more would hold the event loop when they are freed, and lists in the file."""
+WRITE_ROWS: Final = 500
+"""Most rows of each table in one write: more would hold the event loop while they are packed, and delay lists."""
 _COMMIT_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 5.0
