@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagegateway.jobs import states
@@ -359,13 +360,18 @@ def test_holder_of_slots_is_named_with_the_record_that_asked_for_them() -> None:
     assert admission.idle
 
 
-def test_jobs_with_equal_requests_add_no_objects_to_garbage_collections() -> None:
-    admission = AdmissionControl(Limits(routes={}, default=BIG, tenant=BIG), "me")
-    record = records.job(state=states.RUNNING)
+@pytest.mark.parametrize("state", [states.RUNNING, states.QUEUED])
+def test_jobs_with_equal_requests_add_no_objects_to_garbage_collections(state: records.StateValue) -> None:
+    admission = AdmissionControl(Limits(routes={}, default=1, tenant=BIG), "me")
+    assert admission.try_reserve(records.job(job_id="first"))
+    record = records.job(state=state)
     gc.collect()
     before = len(gc.get_objects())
     for seq in range(1000):
         record.id = f"{seq}"
-        admission.apply(Entry(seq, record))
+        if state == states.QUEUED:
+            admission.enqueue(record)
+        else:
+            admission.apply(Entry(seq, record))
     gc.collect()
     assert len(gc.get_objects()) - before < 100

@@ -23,7 +23,7 @@ class Clock:
 
 
 async def served(timers: Timers, on_due: Callable[[str], None]) -> None:
-    """Serve what is due now."""
+    """Serve the timers that are due now."""
     running = asyncio.create_task(timers.run(on_due))
     await asyncio.sleep(0)
     running.cancel()

@@ -26,6 +26,7 @@ class SegmentedDict(MutableMapping[str, _V]):
 
     def __init__(self) -> None:
         self._segments: dict[int, dict[str, _V]] = {0: {}}
+        self._length = 0
         self._newest = 0
         """Number of the segment that new entries go to."""
         self._numbers: list[dict[str, int]] = [{} for _ in range(_SHARDS)]
@@ -42,12 +43,14 @@ class SegmentedDict(MutableMapping[str, _V]):
                 self._newest += 1
                 self._segments[self._newest] = {}
             number = shard[key] = self._newest
+            self._length += 1
         self._segments[number][key] = value
 
     def __delitem__(self, key: str) -> None:
         number = self._numbers[hash(key) % _SHARDS].pop(key)
         segment = self._segments[number]
         del segment[key]
+        self._length -= 1
         left = len(segment)
         if not left and number != self._newest:
             del self._segments[number]
@@ -63,7 +66,7 @@ class SegmentedDict(MutableMapping[str, _V]):
                 yield key
 
     def __len__(self) -> int:
-        return sum(map(len, self._segments.values()))
+        return self._length
 
     def slices(self) -> Iterator[list[tuple[str, _V]]]:
         """Yield all entries in lists of at most `SEGMENT`, each as of the time when it is yielded."""
