@@ -38,35 +38,43 @@ _MAX_CORE: Final = 5.0
 
 
 def at_provider(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
-    """Measure jobs that wait at their provider, and requests beside them: first few jobs, then many."""
-    with subjects.chain("held", ROOT, folder, image, more=RAISED) as chain:
+    """Measure jobs that wait at their provider, and requests beside them: alternately beside many and beside few."""
+    (beside := folder / "few").mkdir()
+    with (
+        subjects.chain("held", ROOT, folder, image, more=RAISED) as chain,
+        subjects.chain("few", ROOT, beside, image, more=RAISED) as other,
+    ):
         answer = chain.ask(submission(_DELAY))
-        _submit(chain, folder, answer, _FEW - 1)
-        few_idle = _idle(chain, scale.seconds)
-        few = _small(chain, folder, scale.seconds)
-        sample = _submit(chain, folder, answer, min(scale.held, int(PLENTY) - _FREE) - _FEW)
-        count = sample.figures.requests + _FEW
+        _submit(other, folder, answer, _FEW)
+        few_idle = _idle(other, scale.seconds)
+        sample = _submit(chain, folder, answer, min(scale.held, int(PLENTY) - _FREE) - 1)
+        count = sample.figures.requests + 1
         time.sleep(scale.settle)
         many_idle = _idle(chain, 2 * scale.seconds)
         memory = usage.memory(chain.pid)
+        small: dict[str, list[Sample]] = {chain.name: [], other.name: []}
+        reason = ""
         try:
-            many = _small(chain, folder, scale.seconds)
+            for number in range(scale.rounds):
+                for subject in (chain, other) if number % 2 else (other, chain):
+                    small[subject.name].append(_small(subject, folder, scale.seconds))
         except SubjectError as error:
-            many, reason = None, str(error)
+            reason = str(error)
     yield Figure(f"{count} of {scale.held} jobs at a provider that needs an hour", _pace(sample))
     yield _memory(count, memory)
     yield _load(f"  % of a core while {_FEW} wait", few_idle, aim=False)
     yield _load(f"  % of a core while {count} wait", many_idle, aim=count <= _BOUNDED)
-    yield Figure(f"  small request beside {_FEW}", f"{few.rate:.0f} /s, {_cost(few)}")
-    if many is None:
+    if reason:
         verdict = Verdict(f"a small request beside {count} held jobs", reason[:100], "a response", met=False)
         yield Figure(f"  small request beside {count}", verdict.measured, verdict)
-    else:
-        yield Figure(f"  small request beside {count}", f"{many.rate:.0f} /s, {_cost(many)}")
-        verdict = at_most(
-            f"cost of a request beside {count} held jobs to {_FEW}", ratio(many.cost, few.cost), _FLAT, "x"
-        )
-        yield Figure("  ratio", verdict.measured, verdict)
+        return
+    few, many = (
+        sorted(small[subject.name], key=lambda one: one.cost)[scale.rounds // 2] for subject in (other, chain)
+    )
+    yield Figure(f"  small request beside {_FEW}", f"{few.rate:.0f} /s, {_cost(few)}")
+    yield Figure(f"  small request beside {count}", f"{many.rate:.0f} /s, {_cost(many)}")
+    verdict = at_most(f"cost of a request beside {count} held jobs to {_FEW}", ratio(many.cost, few.cost), _FLAT, "x")
+    yield Figure("  ratio", verdict.measured, verdict)
 
 
 def queued(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
