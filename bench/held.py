@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bench import samples, subjects, usage
 from bench.aims import Verdict, at_most
 from bench.cells import cells, submission
-from bench.parts import RAISED
+from bench.parts import PLENTY, RAISED
 from bench.processes import ROOT, SubjectError
 from bench.report import Figure
 from bench.tables import MB, ratio
@@ -25,44 +25,56 @@ if TYPE_CHECKING:
 INSIDE: Final = ("router", "providers", "nats")
 _FEW: Final = 10
 _DELAY: Final = 3600.0
-_PATIENCE: Final = 30.0
+_FREE: Final = 100
+"""Slots that are left for the requests beside the held jobs: no setting allows more than 100,000 slots."""
+_PATIENCE: Final = 100.0
 """Time limit of the submissions in seconds, for 10,000 jobs. The table shows how many were accepted."""
 _FLAT: Final = 1.2
 """Most that a request may cost beside many held jobs, as a ratio to the cost beside few: the noise of a run."""
+_BOUNDED: Final = 10_000
+"""Most held jobs for which memory and idle CPU have a bound."""
 _MAX_MB: Final = 300
 _MAX_CORE: Final = 5.0
 
 
 def at_provider(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
-    """Measure jobs that wait at their provider, and requests beside them: first few jobs, then many."""
-    with subjects.chain("held", ROOT, folder, image, more=RAISED) as chain:
+    """Measure jobs that wait at their provider, and requests beside them: alternately beside many and beside few."""
+    (beside := folder / "few").mkdir()
+    with (
+        subjects.chain("held", ROOT, folder, image, more=RAISED) as chain,
+        subjects.chain("few", ROOT, beside, image, more=RAISED) as other,
+    ):
         answer = chain.ask(submission(_DELAY))
-        _submit(chain, folder, answer, _FEW - 1)
-        few_idle = _idle(chain, scale.seconds)
-        few = _small(chain, folder, scale.seconds)
-        sample = _submit(chain, folder, answer, scale.held - _FEW)
-        count = sample.figures.requests + _FEW
+        _submit(other, folder, answer, _FEW)
+        few_idle = _idle(other, scale.seconds)
+        sample = _submit(chain, folder, answer, min(scale.held, int(PLENTY) - _FREE) - 1)
+        count = sample.figures.requests + 1
         time.sleep(scale.settle)
         many_idle = _idle(chain, 2 * scale.seconds)
         memory = usage.memory(chain.pid)
+        small: dict[str, list[Sample]] = {chain.name: [], other.name: []}
+        reason = ""
         try:
-            many = _small(chain, folder, scale.seconds)
+            for number in range(scale.rounds):
+                for subject in (chain, other) if number % 2 else (other, chain):
+                    small[subject.name].append(_small(subject, folder, scale.seconds))
         except SubjectError as error:
-            many, reason = None, str(error)
+            reason = str(error)
     yield Figure(f"{count} of {scale.held} jobs at a provider that needs an hour", _pace(sample))
     yield _memory(count, memory)
     yield _load(f"  % of a core while {_FEW} wait", few_idle, aim=False)
-    yield _load(f"  % of a core while {count} wait", many_idle, aim=True)
-    yield Figure(f"  small request beside {_FEW}", f"{few.rate:.0f} /s, {_cost(few)}")
-    if many is None:
+    yield _load(f"  % of a core while {count} wait", many_idle, aim=count <= _BOUNDED)
+    if reason:
         verdict = Verdict(f"a small request beside {count} held jobs", reason[:100], "a response", met=False)
         yield Figure(f"  small request beside {count}", verdict.measured, verdict)
-    else:
-        yield Figure(f"  small request beside {count}", f"{many.rate:.0f} /s, {_cost(many)}")
-        verdict = at_most(
-            f"cost of a request beside {count} held jobs to {_FEW}", ratio(many.cost, few.cost), _FLAT, "x"
-        )
-        yield Figure("  ratio", verdict.measured, verdict)
+        return
+    few, many = (
+        sorted(small[subject.name], key=lambda one: one.cost)[scale.rounds // 2] for subject in (other, chain)
+    )
+    yield Figure(f"  small request beside {_FEW}", f"{few.rate:.0f} /s, {_cost(few)}")
+    yield Figure(f"  small request beside {count}", f"{many.rate:.0f} /s, {_cost(many)}")
+    verdict = at_most(f"cost of a request beside {count} held jobs to {_FEW}", ratio(many.cost, few.cost), _FLAT, "x")
+    yield Figure("  ratio", verdict.measured, verdict)
 
 
 def queued(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
@@ -77,7 +89,7 @@ def queued(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
     yield Figure("durable submits through Envoy (respond-async), 32 at a time", _pace(first))
     yield Figure(f"  up to {count} of {scale.held} jobs queued", _pace(rest))
     yield _memory(count, memory)
-    yield _load(f"  % of a core while {count} wait", idle, aim=True)
+    yield _load(f"  % of a core while {count} wait", idle, aim=count <= _BOUNDED)
 
 
 def _pace(sample: Sample) -> str:
@@ -89,7 +101,9 @@ def _memory(count: int, memory: dict[str, Memory]) -> Figure:
     router, nats = memory["router"].rss / MB, memory["nats"].rss / MB
     verdict = at_most(f"memory of router and nats with {count} jobs, RSS", router + nats, _MAX_MB, "MB")
     split = f"router {router:.0f}, nats {nats:.0f}"
-    return Figure("  memory of router and nats", f"{verdict.measured} ({split})", verdict)
+    return Figure(
+        "  memory of router and nats", f"{verdict.measured} ({split})", verdict if count <= _BOUNDED else None
+    )
 
 
 def _load(title: str, idle: dict[str, float], *, aim: bool) -> Figure:

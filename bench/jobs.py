@@ -35,7 +35,7 @@ _INLINE: Final = {
     "limited_twice": ("the same, with rate limits of the key and of its tenant", "recorded"),
 }
 """Paths of an inline call, each with its title and the path that the added cost refers to."""
-_AIMED: Final = frozenset({"lists", "expiry", "full collection"})
+_AIMED: Final = frozenset({"writes", "lists", "expiry", "held jobs", "reconciler", "full collection"})
 _MAX_HOLD_MS: Final = 5.0
 _CLIENTS: Final = 4
 _RATE: Final = 600

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_PLENTY: Final = "100000"
+PLENTY: Final = "100000"
+"""Most slots that a setting allows."""
 RAISED: Final = {
-    "LOCAL_CONCURRENCY": _PLENTY,
-    "TENANT_CONCURRENCY": _PLENTY,
-    "QUEUE_LIMIT": _PLENTY,
+    "LOCAL_CONCURRENCY": PLENTY,
+    "TENANT_CONCURRENCY": PLENTY,
+    "QUEUE_LIMIT": PLENTY,
 }
 """Settings under which no job waits for a slot."""
 

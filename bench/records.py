@@ -1,7 +1,7 @@
 """Time for which many job records hold a replica's event loop, in a separate process: `python -m bench.records`.
 
 One JSON line on the input has the number of records and a folder, one JSON line on the output the measurements. The
-list index, the live jobs and the reconciler are the router's; nothing else runs.
+list index, the live jobs, their slots and polls, and the reconciler are the router's; nothing else runs.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
+from imagegateway.jobs.admission import AdmissionControl
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.job_steps import JobSteps
+from imagegateway.jobs.limits import Limits
 from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.list_query import Query
 from imagegateway.jobs.live_jobs import LiveJobs
+from imagegateway.jobs.polling import PollSchedule
 from imagegateway.jobs.reconciler import Reconciler
 from imagegateway.jobs.stream import Entry
 from imagegateway.platform import ids
@@ -132,22 +135,28 @@ async def _lists(holds: _Holds, index: JobListIndex, count: int) -> None:
 
 
 async def _live(holds: _Holds, count: int) -> None:
-    live = LiveJobs()
+    live, polls = LiveJobs(), PollSchedule()
+    admission = AdmissionControl(Limits(routes={}, default=count, tenant=count), _OWNER)
     async with holds.during("held jobs"):
         for number in range(count):
-            live.hold(_entry(number, states.RUNNING, unix_millis()))
+            entry = _entry(number, states.RUNNING, unix_millis())
+            live.hold(entry)
+            admission.apply(entry)
+            polls.schedule_after(entry.record.id, 3600)
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
     parts: Any = SimpleNamespace(
         live=live,
         owner=_OWNER,
-        is_attended=lambda _job_id: True,
-        holders=lambda: list(live),
-        recount=lambda _job_id: None,
-        grant_slots=lambda: None,
+        is_attended=polls.__contains__,
     )
     reconciler = Reconciler(
-        feed=parts, writer=parts, membership=parts, admission=parts, worker=parts, steps=JobSteps(BackgroundTasks())
+        feed=parts,
+        writer=parts,
+        membership=parts,
+        admission=admission,
+        worker=parts,
+        steps=JobSteps(BackgroundTasks()),
     )
     async with holds.during("reconciler"):
         await reconciler.reconcile()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagegateway.jobs import states
 from imagegateway.jobs.admission import AdmissionControl
 from imagegateway.jobs.fair_queue import FairQueue
 from imagegateway.jobs.limits import MIN_DIVIDED_SLOTS, RESERVED_SHARE, LimitKey, Limits, SlotRequest
 from imagegateway.jobs.slot_pool import SlotPool
+from imagegateway.jobs.stream import Entry
 
 from tests.jobs import records
 from tests.jobs.queues import BIG, drained, queue, request
@@ -338,3 +342,36 @@ def test_job_of_several_slots_is_admitted_only_while_all_are_free() -> None:
     assert not admission.try_reserve(records.job(slots=2))
     assert admission.try_reserve(records.job(slots=0)), "a record without a number of slots takes one"
     assert not admission.try_reserve(records.job(slots=0))
+
+
+def test_holder_of_slots_is_named_with_the_record_that_asked_for_them() -> None:
+    admission = AdmissionControl(Limits(routes={}, default=4, tenant=BIG), "me")
+    record = records.job(job_id="a", state=states.SUBMITTING)
+    assert admission.try_reserve(record)
+    assert [*admission.holders()] == [[("a", 0)]], "that record is not written yet"
+    for seq in (3, 5):
+        admission.apply(Entry(seq, record))
+        assert [*admission.holders()] == [[("a", seq)]]
+    record.slots = 2
+    assert admission.try_reserve(record)
+    assert [*admission.holders()] == [[("a", 0)]]
+    admission.recount("a", None)
+    assert [*admission.holders()] == [[]]
+    assert admission.idle
+
+
+@pytest.mark.parametrize("state", [states.RUNNING, states.QUEUED])
+def test_jobs_with_equal_requests_add_no_objects_to_garbage_collections(state: records.StateValue) -> None:
+    admission = AdmissionControl(Limits(routes={}, default=1, tenant=BIG), "me")
+    assert admission.try_reserve(records.job(job_id="first"))
+    record = records.job(state=state)
+    gc.collect()
+    before = len(gc.get_objects())
+    for seq in range(1000):
+        record.id = f"{seq}"
+        if state == states.QUEUED:
+            admission.enqueue(record)
+        else:
+            admission.apply(Entry(seq, record))
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100

@@ -251,7 +251,7 @@ async def test_inputs_of_a_job_that_is_not_written_are_deleted(
             await replica.execution.submission.submit(_copied(record))
         await replica.execution.drain(10)
         assert await store.size(record.upload_keys[0]) is None
-        assert not replica.execution.admission.holders()
+        assert replica.execution.admission.idle
     finally:
         await pair.close()
 

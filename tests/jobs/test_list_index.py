@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import sqlite3
 import threading
 import time
@@ -338,6 +339,20 @@ async def test_rows_are_written_in_batches_that_each_reach_a_position(
     assert written == [(10, 10), (10, 20), (5, 26)]
     await index.page(Query("acme"))
     assert len(written) == 3, "nothing has changed"
+    await index.close()
+
+
+async def test_backlog_adds_few_objects_to_garbage_collections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_index, "WRITE_ROWS", 100)
+    index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
+    gc.collect()
+    before = len(gc.get_objects())
+    for seq in range(1, 2001):
+        index.add(seq, Entry(seq, records.job(job_id=f"j{seq}")))
+    assert len(gc.get_objects()) - before < 500
+    assert (await index.page(Query("acme", size=100))).next_token
     await index.close()
 
 

@@ -7,7 +7,8 @@ import gc
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.live_jobs import SLICE, LiveJobs
+from imagegateway.jobs.live_jobs import LiveJobs
+from imagegateway.jobs.segmented_dict import SEGMENT
 from imagegateway.jobs.stream import Entry
 
 from tests.jobs import records
@@ -30,6 +31,8 @@ def test_held_job_is_found_as_it_was() -> None:
     assert summary
     assert summary == (7, held.record.deadline, "me/1", states.RUNNING, False)
     assert not summary.ended
+    assert list(live.summaries()) == [[("a", summary)]]
+    assert (live.sequence("a"), live.sequence("b")) == (7, None)
 
 
 def test_ended_job_with_an_open_call_is_held_with_both_facts() -> None:
@@ -77,7 +80,7 @@ def test_bytes_are_those_of_the_newest_record_of_each_job() -> None:
 
 async def test_unfinished_jobs_are_those_of_the_call() -> None:
     live = LiveJobs()
-    for number in range(SLICE + 1):
+    for number in range(SEGMENT + 1):
         live.hold(entry(f"{number}", number + 1))
     live.hold(entry("ended", 1, states.COMPLETED))
     found: list[str] = []
@@ -87,9 +90,9 @@ async def test_unfinished_jobs_are_those_of_the_call() -> None:
 
     reading = asyncio.create_task(read())
     await asyncio.sleep(0)
-    live.drop(entry(f"{SLICE}", 1).record)
+    live.drop(entry(f"{SEGMENT}", 1).record)
     await reading
-    assert found == [str(number) for number in range(SLICE + 1)]
+    assert found == [str(number) for number in range(SEGMENT + 1)]
 
 
 @pytest.mark.parametrize("count", [1000])

@@ -12,8 +12,9 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.job_steps import JobSteps
-from imagegateway.jobs.live_jobs import SLICE, LiveJobs
+from imagegateway.jobs.live_jobs import LiveJobs
 from imagegateway.jobs.reconciler import BATCH, BATCH_SECONDS, Reconciler
+from imagegateway.jobs.segmented_dict import SEGMENT, SegmentedDict
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_errors import StaleError
 
@@ -29,6 +30,7 @@ class Replica:
     live: LiveJobs = field(default_factory=LiveJobs)
     attended: set[str] = field(default_factory=set)
     holders: list[str] = field(default_factory=list)
+    """Ids of jobs that hold slots."""
     conflict: bool = False
     resumed: list[tuple[str, float]] = field(default_factory=list)
     """Ids of resumed jobs, and the delay of each in seconds."""
@@ -39,12 +41,14 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.steps = JobSteps(BackgroundTasks())
+        self.holding = SegmentedDict[int]()
+        self.holding.update(dict.fromkeys(self.holders, 0))
         parts: Any = SimpleNamespace(
             live=self.live,
             owner=ME,
             is_expired=lambda owner: owner == EXPIRED,
             is_attended=self.attended.__contains__,
-            holders=lambda: self.holders,
+            holders=self.holding.slices,
             resume=lambda entry, pause=0.0: self.resumed.append((entry.record.id, pause)),
             expire=lambda entry: self.expired.append(entry.record.id),
             recount=self.recounted.append,
@@ -163,6 +167,17 @@ async def test_busy_job_is_left_alone_and_other_holders_of_slots_are_recounted()
     assert (replica.resumed, replica.recounted, replica.grants) == ([], ["idle"], 1)
 
 
+@pytest.mark.parametrize(("counted_by", "recounted"), [(1, []), (0, ["job"]), (2, ["job"])])
+async def test_holder_of_slots_is_recounted_unless_its_newest_record_asked_for_them(
+    counted_by: int, recounted: list[str]
+) -> None:
+    replica = Replica(attended={"job"})
+    replica.add("job", states.RUNNING)
+    replica.holding["job"] = counted_by
+    await replica.reconcile()
+    assert replica.recounted == recounted
+
+
 async def test_stopped_reconciler_does_nothing() -> None:
     replica = Replica(holders=["job"])
     replica.add("job", states.RUNNING)
@@ -172,7 +187,7 @@ async def test_stopped_reconciler_does_nothing() -> None:
     assert (replica.resumed, replica.recounted, replica.grants) == ([], [], 0)
 
 
-@pytest.mark.parametrize("count", [SLICE - 1, SLICE, 3 * SLICE + 1])
+@pytest.mark.parametrize("count", [SEGMENT - 1, SEGMENT, 3 * SEGMENT + 1])
 async def test_pass_handles_one_slice_of_jobs_in_each_iteration_of_the_event_loop(count: int) -> None:
     replica = Replica(holders=[f"job {number}" for number in range(count)])
     for number in range(count):
@@ -190,28 +205,28 @@ async def test_pass_handles_one_slice_of_jobs_in_each_iteration_of_the_event_loo
     await replica.reconciler.reconcile()
     watching.cancel()
     assert len(replica.resumed) == len(replica.recounted) == count
-    assert max(steps, default=0) <= SLICE
+    assert max(steps, default=0) <= SEGMENT
 
 
 async def test_job_that_ends_during_a_pass_is_left_alone() -> None:
     replica = Replica()
-    for number in range(SLICE + 1):
+    for number in range(SEGMENT + 1):
         replica.add(f"job {number}", states.RUNNING)
-    ended = replica.live[f"job {SLICE}"].record
+    ended = replica.live[f"job {SEGMENT}"].record
     passing = asyncio.create_task(replica.reconciler.reconcile())
     await asyncio.sleep(0)
     replica.live.drop(ended)
     await passing
     assert ended.id not in [job for job, _ in replica.resumed]
-    assert len(replica.resumed) == SLICE
+    assert len(replica.resumed) == SEGMENT
 
 
 async def test_stop_ends_a_pass() -> None:
     replica = Replica(holders=["job 0"])
-    for number in range(SLICE + 1):
+    for number in range(SEGMENT + 1):
         replica.add(f"job {number}", states.RUNNING)
     passing = asyncio.create_task(replica.reconciler.reconcile())
     await asyncio.sleep(0)
     replica.reconciler.stop()
     await passing
-    assert (len(replica.resumed), replica.recounted, replica.grants) == (SLICE, [], 0)
+    assert (len(replica.resumed), replica.recounted, replica.grants) == (SEGMENT, [], 0)

@@ -10,10 +10,11 @@ from imagegateway.jobs.limits import SlotRequest
 from imagegateway.jobs.slot_pool import SlotPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.limits import Limits
+    from imagegateway.jobs.stream import Entry
 
 
 class AdmissionControl:
@@ -74,14 +75,15 @@ class AdmissionControl:
         if removed or released:
             self.grant_slots()
 
-    def apply(self, record: JobRecord) -> None:
+    def apply(self, entry: Entry) -> None:
         """Count a job as its newest record says, whichever replica wrote it.
 
         An ended job keeps its slots while its provider call is open.
         """
+        record = entry.record
         if record.state in states.ACTIVE or record.call_open:
             removed = self._queue.remove(record.id)
-            released = self._pool.reserve(self._request(record))
+            released = self._pool.reserve(self._request(record), entry.seq)
         elif record.state in states.WAITING and record.owner == self._owner:
             removed, released = False, self._pool.release(record.id)
         else:
@@ -90,8 +92,8 @@ class AdmissionControl:
         if removed or released:
             self.grant_slots()
 
-    def recount(self, job_id: str, newest: JobRecord | None) -> None:
-        """Correct a job's slots after a write that did not happen. `newest`: its record; None: it has no record."""
+    def recount(self, job_id: str, newest: Entry | None) -> None:
+        """Correct a job's slots after a write that did not happen. `newest`: its entry; None: it has no record."""
         if newest is None:
             self.release(job_id)
         else:
@@ -101,8 +103,11 @@ class AdmissionControl:
         """Return whether one of this replica's jobs is queued."""
         return job_id in self._queue
 
-    def holders(self) -> list[str]:
-        """Return the ids of all jobs that hold slots."""
+    def holders(self) -> Iterator[list[tuple[str, int]]]:
+        """Yield all jobs that hold slots, as `SegmentedDict.slices`.
+
+        Each with the sequence of the record by which its slots are counted; 0 while that record is not written.
+        """
         return self._pool.holders()
 
     def position(self, record: JobRecord) -> int | None:

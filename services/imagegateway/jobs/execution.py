@@ -121,7 +121,7 @@ class JobExecution:
             feed=feed, writer=writer, membership=membership, admission=admission, worker=worker, steps=steps
         )
         admission.start(worker.on_grant)
-        feed.add_listener(lambda entry: admission.apply(entry.record))
+        feed.add_listener(admission.apply)
         feed.add_listener(worker.on_change)
         feed.add_listener(settlement.on_change)
         return cls(

@@ -6,25 +6,58 @@ from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from itertools import count
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from imagegateway.jobs.limits import SlotRequest
+from imagegateway.jobs.segmented_dict import SegmentedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imagegateway.jobs.limits import LimitKey, SlotRequest
+    from imagegateway.jobs.limits import LimitKey
     from imagegateway.jobs.slot_pool import SlotPool
 
 
-@dataclass(frozen=True, slots=True)
-class _Queued:
-    request: SlotRequest
-    number: int
-    """Order of arrival."""
+@dataclass(slots=True)
+class _Queue:
+    """Queued jobs of one tenant with the same limit key and API key.
+
+    They are numbers and texts: an object for each job would delay every full garbage collection.
+    """
+
+    key: LimitKey
+    tenant: str
+    api_key: str
+    numbers: deque[int] = field(default_factory=deque)
+    """Order of arrival, ascending."""
+    jobs: dict[int, str] = field(default_factory=dict)
+    """Job id of each number."""
+    slots: dict[int, int] = field(default_factory=dict)
+    """Slots that the job of each number needs."""
+
+    @property
+    def first(self) -> SlotRequest:
+        """The request of the job that arrived first."""
+        number = self.numbers[0]
+        return SlotRequest(self.jobs[number], self.key, self.tenant, self.slots[number], self.api_key)
+
+    def append(self, number: int, request: SlotRequest) -> None:
+        """Append a job."""
+        self.numbers.append(number)
+        self.jobs[number] = request.job_id
+        self.slots[number] = request.slots
+
+    def remove(self, number: int) -> None:
+        """Remove a job."""
+        del self.numbers[self.rank(number)]
+        del self.jobs[number], self.slots[number]
+
+    def rank(self, number: int) -> int:
+        """Return how many jobs arrived before a number."""
+        return bisect_left(self.numbers, number)
 
 
-_NUMBER: Final = attrgetter("number")
-_Queues: TypeAlias = OrderedDict[str, dict[tuple[str, str], deque[_Queued]]]
+_Queues: TypeAlias = OrderedDict[str, dict[tuple[str, str], _Queue]]
 """Queued jobs of one route and provider key: tenants in order of service, each with its jobs by `LimitKey.model` and
 API key. So neither a model without free slots nor an API key at its limit delays other jobs of the tenant."""
 
@@ -35,7 +68,10 @@ class FairQueue:
 
     pool: SlotPool
     _queues: dict[LimitKey, _Queues] = field(default_factory=dict)
-    _queued: dict[str, _Queued] = field(default_factory=dict)
+    _queued: SegmentedDict[_Queue] = field(default_factory=SegmentedDict)
+    """Queue of each queued job."""
+    _arrivals: SegmentedDict[int] = field(default_factory=SegmentedDict)
+    """Number of each queued job."""
     _queued_by_tenant: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -50,7 +86,7 @@ class FairQueue:
     @property
     def empty(self) -> bool:
         """True if no job is queued, and nothing of earlier jobs is left."""
-        return not (self._queued or self._queues or self._queued_by_tenant)
+        return not (self._queued or self._arrivals or self._queues or self._queued_by_tenant)
 
     def queued_by(self, tenant: str) -> int:
         """Return the number of a tenant's queued jobs."""
@@ -84,26 +120,29 @@ class FairQueue:
         """Append a job to its tenant's queue. Idempotent."""
         if request.job_id in self._queued:
             return
-        queued = self._queued[request.job_id] = _Queued(request, next(self._numbers))
+        queues = self._queues.setdefault(request.key.route_key, OrderedDict()).setdefault(request.tenant, {})
+        name = request.key.model, request.api_key
+        if (queue := queues.get(name)) is None:
+            queue = queues[name] = _Queue(request.key, request.tenant, request.api_key)
+        number = next(self._numbers)
+        queue.append(number, request)
+        self._queued[request.job_id] = queue
+        self._arrivals[request.job_id] = number
         self._queued_by_tenant[request.tenant] += 1
-        jobs = self._queues.setdefault(request.key.route_key, OrderedDict()).setdefault(request.tenant, {})
-        jobs.setdefault(_queue_of(request), deque()).append(queued)
 
     def remove(self, job_id: str) -> bool:
         """Remove a job from the queue. Return whether it was queued. Idempotent."""
-        queued = self._queued.pop(job_id, None)
-        if queued is None:
+        queue = self._queued.pop(job_id, None)
+        if queue is None:
             return False
-        key, tenant = queued.request.key, queued.request.tenant
+        queue.remove(self._arrivals.pop(job_id))
+        key, tenant = queue.key, queue.tenant
         self._queued_by_tenant[tenant] -= 1
         if not self._queued_by_tenant[tenant]:
             del self._queued_by_tenant[tenant]
         tenants = self._queues[key.route_key]
-        name = _queue_of(queued.request)
-        jobs = tenants[tenant][name]
-        del jobs[bisect_left(jobs, queued.number, key=_NUMBER)]
-        if not jobs:
-            del tenants[tenant][name]
+        if not queue.numbers:
+            del tenants[tenant][key.model, queue.api_key]
         if not tenants[tenant]:
             del tenants[tenant]
         if not tenants:
@@ -130,17 +169,18 @@ class FairQueue:
 
     def position(self, job_id: str) -> int | None:
         """Return the number of jobs that run before a queued one if tenants keep alternating; None for others."""
-        queued = self._queued.get(job_id)
-        if queued is None:
+        own = self._queued.get(job_id)
+        if own is None:
             return None
-        tenants = self._queues[queued.request.key.route_key]
-        rank = sum(bisect_left(jobs, queued.number, key=_NUMBER) for jobs in tenants[queued.request.tenant].values())
+        tenants = self._queues[own.key.route_key]
+        number = self._arrivals[job_id]
+        rank = sum(queue.rank(number) for queue in tenants[own.tenant].values())
         ahead, before = rank, True
         for tenant, queues in tenants.items():
-            if tenant == queued.request.tenant:
+            if tenant == own.tenant:
                 before = False
             else:
-                ahead += min(sum(map(len, queues.values())), rank + before)
+                ahead += min(sum(len(queue.numbers) for queue in queues.values()), rank + before)
         return ahead
 
     def _at_job_limit(self, request: SlotRequest) -> bool:
@@ -157,9 +197,9 @@ class FairQueue:
         for tenant, queues in tenants.items():
             if self.pool.tenant_at_limit(tenant):
                 continue
-            heads = (jobs[0] for (_, api_key), jobs in queues.items() if not self.pool.api_key_at_limit(api_key))
-            for queued in sorted(heads, key=_NUMBER):
-                request = queued.request
+            free = (queue for queue in queues.values() if not self.pool.api_key_at_limit(queue.api_key))
+            for queue in sorted(free, key=lambda queue: queue.numbers[0]):
+                request = queue.first
                 if self.pool.exceeds_share(request) or not awaited.isdisjoint(request.key.levels):
                     continue
                 exhausted = self.pool.exhausted(request)
@@ -169,8 +209,3 @@ class FairQueue:
                 if request.key.route_key in awaited:
                     return None, awaited
         return None, awaited
-
-
-def _queue_of(request: SlotRequest) -> tuple[str, str]:
-    """Return the name of a request's queue within its tenant's."""
-    return request.key.model, request.api_key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import marshal
 import sqlite3
 from collections import deque
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream import Entry
     from imagegateway.platform.supervision import Supervisor
 
-WRITE_ROWS: Final = 1000
-"""Most rows of each table in one write: more would hold the event loop when they are freed, and lists in the file."""
+WRITE_ROWS: Final = 500
+"""Most rows of each table in one write: more would hold the event loop while they are packed, and delay lists."""
 _COMMIT_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 5.0
@@ -48,9 +49,11 @@ class _Batch:
 
     rows: dict[str, Row] = field(default_factory=dict)
     messages: dict[tuple[str, int], MessageRow] = field(default_factory=dict)
+    packed: bytes = b""
+    """Rows and messages of a full batch. As objects, those of a long backlog would all be visited by a collection."""
     position: int = 0
     sealed: bool = False
-    """True once its write has begun: further changes go to another batch."""
+    """True once it is full or its write has begun: further changes go to another batch."""
 
     def add(self, seq: int, entry: Entry | None) -> None:
         """Add a change, if there is one."""
@@ -59,6 +62,20 @@ class _Batch:
             message = message_row_of(entry)
             self.messages[message[:2]] = message
         self.position = seq
+        if len(self.messages) >= WRITE_ROWS:
+            self.packed = marshal.dumps(self._lists())
+            self.rows, self.messages = {}, {}
+            self.sealed = True
+
+    def contents(self) -> tuple[list[Row], list[MessageRow]]:
+        """Return the rows and the messages."""
+        if not self.packed:
+            return self._lists()
+        found: tuple[list[Row], list[MessageRow]] = marshal.loads(self.packed)  # noqa: S302  packed by `add`
+        return found
+
+    def _lists(self) -> tuple[list[Row], list[MessageRow]]:
+        return list(self.rows.values()), list(self.messages.values())
 
 
 class JobListIndex:
@@ -92,7 +109,7 @@ class JobListIndex:
 
     def add(self, seq: int, entry: Entry | None) -> None:
         """Add a change, if there is one. The index is complete up to `seq` then."""
-        if not self._pending or self._pending[-1].sealed or len(self._pending[-1].messages) >= WRITE_ROWS:
+        if not self._pending or self._pending[-1].sealed:
             self._pending.append(_Batch())
         self._pending[-1].add(seq, entry)
         self.position = seq
@@ -163,8 +180,8 @@ class JobListIndex:
 
     def _write(self, batch: _Batch) -> dict[str, int]:
         """Write a batch to the file. Return the stored bytes of the tenants whose records changed."""
-        rows = batch.rows.values()
-        self._file.write(rows, batch.position, batch.messages.values())
+        rows, messages = batch.contents()
+        self._file.write(rows, batch.position, messages)
         return self._file.stored.of({row[1] for row in rows})
 
     async def _write_forever(self) -> None:

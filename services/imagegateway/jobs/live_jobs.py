@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
+from imagegateway.jobs.segmented_dict import SEGMENT, SegmentedDict
 from imagegateway.jobs.stream import Entry
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 _HEAD: Final = Struct("<QqIB?")
 """Sequence, deadline, number of the owner, state, and whether the provider call is open."""
-
-
-SLICE: Final = 500
-"""Jobs that one iteration of the event loop handles where all are visited: a millisecond or two."""
 
 
 class JobSummary(NamedTuple):
@@ -49,7 +46,7 @@ class LiveJobs(Mapping[str, Entry]):
     """Newest entry of each live job by its id. Each lookup returns a new object: changes to it are not kept."""
 
     def __init__(self) -> None:
-        self._packed: dict[str, bytes] = {}
+        self._packed: SegmentedDict[bytes] = SegmentedDict()
         self._owners: list[str] = []
         self._owner_numbers: dict[str, int] = {}
         self._jobs: Counter[tuple[str, StateValue]] = Counter()
@@ -71,10 +68,20 @@ class LiveJobs(Mapping[str, Entry]):
     def summary(self, job_id: str) -> JobSummary | None:
         """Return the summary of a job; None for a job that is not held."""
         packed = self._packed.get(job_id)
-        if packed is None:
-            return None
-        seq, deadline, owner, state, call_open = _HEAD.unpack_from(packed)
-        return JobSummary(seq, deadline, self._owners[owner], state, call_open)
+        return None if packed is None else self._summary(packed)
+
+    def sequence(self, job_id: str) -> int | None:
+        """Return the sequence of a job's entry; None for a job that is not held."""
+        packed = self._packed.get(job_id)
+        return None if packed is None else int(_HEAD.unpack_from(packed)[0])
+
+    def summaries(self) -> Iterator[list[tuple[str, JobSummary]]]:
+        """Yield the ids and summaries of all jobs, oldest first, in lists that one turn of the event loop handles.
+
+        Each list is as of the time when it is yielded. A job that is held all the time is in one of them.
+        """
+        for part in self._packed.slices():
+            yield [(job_id, self._summary(packed)) for job_id, packed in part]
 
     def hold(self, entry: Entry) -> None:
         """Hold a job's entry in place of its previous one."""
@@ -93,11 +100,11 @@ class LiveJobs(Mapping[str, Entry]):
 
     async def unfinished(self) -> AsyncIterator[JobRecord]:
         """Yield the records, as they are at the call, of jobs whose cost is not final. Other work runs in between."""
-        for number, packed in enumerate(list(self._packed.values()), 1):
+        for number, packed in enumerate(self._packed.snapshot(), 1):
             *_, state, call_open = _HEAD.unpack_from(packed)
             if call_open or state not in states.TERMINAL:
                 yield JobRecord.FromString(packed[_HEAD.size :])
-            if number % SLICE == 0:
+            if number % SEGMENT == 0:
                 await asyncio.sleep(0)
 
     def count(self, owner: str, state: StateValue) -> int:
@@ -107,6 +114,10 @@ class LiveJobs(Mapping[str, Entry]):
     def bytes_of(self, tenant: str) -> int:
         """Return the size of a tenant's records."""
         return self._bytes[tenant]
+
+    def _summary(self, packed: bytes) -> JobSummary:
+        seq, deadline, owner, state, call_open = _HEAD.unpack_from(packed)
+        return JobSummary(seq, deadline, self._owners[owner], state, call_open)
 
     def _count_no_more(self, packed: bytes, tenant: str) -> None:
         _, _, owner, state, _ = _HEAD.unpack_from(packed)

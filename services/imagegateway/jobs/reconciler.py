@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.jobs import job_trace, states
-from imagegateway.jobs.live_jobs import SLICE
 from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from imagegateway.jobs.admission import AdmissionControl
     from imagegateway.jobs.feed import JobFeed
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 BATCH: Final = 50
 BATCH_SECONDS: Final = 0.25
 """After a takeover, running tasks are polled in batches at this interval."""
+_T = TypeVar("_T")
 _log = logs.get(__name__)
 
 
@@ -50,7 +50,7 @@ class Reconciler:
         self._stopped = False
 
     def stop(self) -> None:
-        """End a pass of `reconcile` at its next job, and make later ones do nothing."""
+        """End a pass of `reconcile` after the jobs of this turn, and make later ones do nothing."""
         self._stopped = True
 
     async def reconcile(self) -> None:
@@ -59,36 +59,36 @@ class Reconciler:
         Crashes and lost messages are handled where they happen; this pass catches what those handlers miss. Called
         every few seconds.
         """
-        now, running = unix_millis(), 0
-        async for job_id in self._idle(list(self._feed.live)):
-            job = self._feed.live.summary(job_id)
-            if job is None:
-                continue
-            if job.owner != self._membership.owner:
-                if self._membership.is_expired(job.owner):
-                    entry = self._feed.live[job_id]
-                    pause = running // BATCH * BATCH_SECONDS
-                    self._steps.spawn(entry.record, self._take_over(entry, pause))
-                    running += job.state == states.RUNNING
-            elif job.state in states.WAITING and job.deadline < now:
-                self._worker.expire(self._feed.live[job_id])
-            elif (not job.ended or job.call_open) and not self._worker.is_attended(job_id):
-                _log.warning("job_unattended", job_id=job_id, state=states.token(job.state))
-                self._worker.resume(self._feed.live[job_id])
-        async for job_id in self._idle(self._admission.holders()):
-            self._worker.recount(job_id)
+        now, owner, running = unix_millis(), self._membership.owner, 0
+        async for jobs in self._parts(self._feed.live.summaries()):
+            for job_id, job in jobs:
+                if self._steps.is_busy(job_id):
+                    continue
+                if job.owner != owner:
+                    if self._membership.is_expired(job.owner):
+                        entry = self._feed.live[job_id]
+                        pause = running // BATCH * BATCH_SECONDS
+                        self._steps.spawn(entry.record, self._take_over(entry, pause))
+                        running += job.state == states.RUNNING
+                elif job.state in states.WAITING and job.deadline < now:
+                    self._worker.expire(self._feed.live[job_id])
+                elif (not job.ended or job.call_open) and not self._worker.is_attended(job_id):
+                    _log.warning("job_unattended", job_id=job_id, state=states.token(job.state))
+                    self._worker.resume(self._feed.live[job_id])
+        async for holders in self._parts(self._admission.holders()):
+            for job_id, seq in holders:
+                if seq != self._feed.live.sequence(job_id) and not self._steps.is_busy(job_id):
+                    self._worker.recount(job_id)
         if not self._stopped:
             self._admission.grant_slots()  # no event reports a limit that was raised
 
-    async def _idle(self, job_ids: list[str]) -> AsyncIterator[str]:
-        """Yield the jobs of which no step runs, until `stop`. Other work runs after each slice of them."""
-        for number, job_id in enumerate(job_ids, 1):
+    async def _parts(self, parts: Iterator[_T]) -> AsyncIterator[_T]:
+        """Yield each part until `stop`. Other work runs after each."""
+        for part in parts:
             if self._stopped:
                 return
-            if not self._steps.is_busy(job_id):
-                yield job_id
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
+            yield part
+            await asyncio.sleep(0)
 
     async def _take_over(self, entry: Entry, pause: float) -> None:
         """Take a job over from an expired owner. `pause`: delay in seconds before a running task is polled."""

@@ -138,8 +138,7 @@ class Worker:
 
     def recount(self, job_id: str) -> None:
         """Correct the slots of a job by its newest record, after a write that did not happen."""
-        newest = self._feed.live.get(job_id)
-        self._admission.recount(job_id, newest.record if newest else None)
+        self._admission.recount(job_id, self._feed.live.get(job_id))
 
     # ---- steps
 
