@@ -111,32 +111,46 @@ async def test_header_that_an_enum_names_has_its_name(client: Client) -> None:
     assert answer.headers == {"Nats-Msg-Id": "1"}
 
 
-async def test_request_is_written_at_once_unless_earlier_commands_wait(client: Client) -> None:
+async def test_requests_of_one_turn_are_written_together_after_earlier_commands(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     received: list[bytes] = []
+    written: list[bytes] = []
     await client.subscribe("echo", cb=_echo)
     await client.receive("news", lambda _subject, _reply, data, _headers: received.append(data))
     await client.request("echo", b"")  # the first one subscribes
-    requests = []
-    for data in (b"one", b"two"):
-        requests.append(asyncio.create_task(client.request("news", data, timeout=0.1)))
-        await asyncio.sleep(0)
-        assert not client._pending
-    await client.publish("news", b"three")
-    assert client._pending
-    requests.append(asyncio.create_task(client.request("news", b"four", timeout=0.1)))
+    transport = client._transport
+    assert transport
+    write = transport.write
+
+    def record(data: bytes) -> None:
+        written.append(data)
+        write(data)
+
+    monkeypatch.setattr(transport, "write", record)
+    await client._send_command(b"PUB news 3\r\none\r\n")
+    requests = [asyncio.create_task(client.request("news", data, timeout=0.1)) for data in (b"two", b"three")]
     await asyncio.gather(*requests, return_exceptions=True)
-    assert received == [b"one", b"two", b"three", b"four"]
+    await client.request("echo", b"")
+    assert received == [b"one", b"two", b"three"]
+    assert len(written) == 2
+    assert not client._pending
 
 
 async def test_request_during_the_end_of_a_connection_waits_for_the_next_one(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    transport = client._transport
+    assert transport
+
     def refuse(_data: bytes) -> None:
+        monkeypatch.undo()
+        transport.close()  # type: ignore[no-untyped-call]
         raise RuntimeError("the handler is closed")
 
     await client.subscribe("echo", cb=_echo)
     await client.request("echo", b"before")
-    monkeypatch.setattr(client._transport, "write", refuse)
+    monkeypatch.setattr(transport, "write", refuse)
     assert (await client.request("echo", b"after", timeout=5)).data == b"after"
 
 

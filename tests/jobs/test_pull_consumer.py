@@ -1,4 +1,4 @@
-"""Pull consumer: batches, their time, and the errors of the server."""
+"""Pull consumer: batches, their end, and the errors of the server."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 import pytest
-from imagegateway.jobs.pull_consumer import PullConsumer
+from imagegateway.jobs.pull_consumer import _END_SECONDS, PullConsumer
 from nats.js import api
 
-from tests.jobs.server import PATIENCE, until
+from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
     from imagegateway.platform.nats_client import Client
-
-LONG = 20.0
 
 
 @pytest.fixture
@@ -33,11 +31,11 @@ async def publish(client: Client, count: int) -> None:
         await client.jetstream().publish(f"news.{number}", b"%d" % number, headers={"Kind": "text"})
 
 
-async def test_full_batch_returns_at_once(client: Client, consumer: PullConsumer) -> None:
+async def test_full_batch_leaves_the_rest_for_the_next_one(client: Client, consumer: PullConsumer) -> None:
     await publish(client, 3)
-    async with asyncio.timeout(PATIENCE / 4):
-        found = await consumer.fetch(2, LONG)
-        found += await consumer.fetch(1, LONG)
+    found = await consumer.fetch(2)
+    assert len(found) == 2
+    found += await consumer.fetch(1)
     assert [(each.message.subject, each.message.seq, each.message.data) for each in found] == [
         ("news.0", 1, b"0"),
         ("news.1", 2, b"1"),
@@ -45,26 +43,19 @@ async def test_full_batch_returns_at_once(client: Client, consumer: PullConsumer
     ]
 
 
-async def test_batch_ends_with_its_time(client: Client, consumer: PullConsumer) -> None:
+async def test_batch_has_what_waits_and_does_not_wait_for_more(client: Client, consumer: PullConsumer) -> None:
     await publish(client, 2)
     began = time.monotonic()
-    assert len(await consumer.fetch(100, 0.1)) == 2
-    assert await consumer.fetch(100, 0.1) == []
-    assert time.monotonic() - began < 0.1 + PATIENCE / 4
-
-
-async def test_hastened_batch_returns_what_has_come(client: Client, consumer: PullConsumer) -> None:
+    assert len(await consumer.fetch(100)) == 2
+    assert await consumer.fetch(100) == []
     await publish(client, 1)
-    fetching = asyncio.create_task(consumer.fetch(100, LONG))
-    await until(lambda: consumer._arrived)
-    consumer.hasten()
-    async with asyncio.timeout(PATIENCE / 4):
-        assert len(await fetching) == 1
+    assert len(await consumer.fetch(100)) == 1
+    assert time.monotonic() - began < _END_SECONDS
 
 
 async def test_acknowledged_messages_do_not_come_again(client: Client, consumer: PullConsumer) -> None:
     await publish(client, 2)
-    for delivery in await consumer.fetch(2, LONG):
+    for delivery in await consumer.fetch(2):
         await consumer.acknowledge(delivery)
     async with asyncio.timeout(PATIENCE):
         while (await client.jetstream().consumer_info("NEWS", "reader")).num_ack_pending:  # noqa: ASYNC110
@@ -72,8 +63,6 @@ async def test_acknowledged_messages_do_not_come_again(client: Client, consumer:
 
 
 async def test_deleted_consumer_is_an_error(client: Client, consumer: PullConsumer) -> None:
-    fetching = asyncio.create_task(consumer.fetch(100, LONG))
-    await until(lambda: consumer._end)
     await client.jetstream().delete_consumer("NEWS", "reader")
     with pytest.raises(nats.errors.Error):
-        await fetching
+        await consumer.fetch(100)

@@ -41,7 +41,8 @@ class Subscription:
     """One subscriber of one job."""
 
     unread: deque[Entry] = field(default_factory=deque)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: asyncio.Future[None] | None = None
+    """Wait of the subscriber for a change, if it waits."""
     overrun: bool = False
     closing: bool = False
     patient: bool = False
@@ -54,22 +55,31 @@ class Subscription:
             self.unread.clear()
         elif not self.overrun:
             self.unread.append(entry)
-        self.wake.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait for a change."""
+        if self.waiting and not self.waiting.done():
+            self.waiting.set_result(None)
 
     async def next(self, seconds: float | None = None) -> Entry | None:
         """Return the next change; None after `seconds` without one. Raises TooSlowError, ClosingError."""
         if not self.unread and not self.overrun and not self.closing:
-            self.wake.clear()
+            loop = asyncio.get_running_loop()
+            self.waiting = loop.create_future()
+            timer = None if seconds is None else loop.call_later(seconds, self.wake)
             try:
-                async with asyncio.timeout(seconds):
-                    await self.wake.wait()
-            except TimeoutError:
-                return None
+                await self.waiting
+            finally:
+                if timer:
+                    timer.cancel()
         if self.overrun:
             raise TooSlowError
-        if not self.unread:
+        if self.unread:
+            return self.unread.popleft()
+        if self.closing:
             raise ClosingError
-        return self.unread.popleft()
+        return None
 
 
 class JobFeed:
@@ -183,7 +193,7 @@ class JobFeed:
             for subscription in subscriptions:
                 if subscription.patient in self._closing:
                     subscription.closing = True
-                    subscription.wake.set()
+                    subscription.wake()
 
     async def changes(
         self, job_id: str, after: int | None, quiet: float | None = None, *, patient: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
@@ -11,6 +12,7 @@ from imagegateway.providers.catalog import Modality
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from prometheus_client import Counter, Histogram
 
 _MEGAPIXEL: Final = 1_000_000
 
@@ -42,11 +44,12 @@ def count_transition(before: JobRecord, after: JobRecord) -> None:
         metrics.JOBS_TAKEN_OVER.labels(after.task.route).inc()
     if after.HasField("cost") and not before.HasField("cost"):
         tenant = metrics.tenant_label(after.tenant)
-        metrics.COST.labels(after.task.model, tenant).inc(max(0.0, after.cost.amount))
+        _counter(metrics.COST, after.task.model, tenant).inc(max(0.0, after.cost.amount))
 
 
 def _count_start(record: JobRecord) -> None:
-    metrics.QUEUE_SECONDS.labels(record.task.route).observe(_seconds(record.created_at, record.started_at))
+    seconds = _histogram(metrics.QUEUE_SECONDS, record.task.route)
+    seconds.observe(_seconds(record.created_at, record.started_at))
 
 
 def _count_provider_call(before: JobRecord, after: JobRecord) -> None:
@@ -58,25 +61,37 @@ def _count_provider_call(before: JobRecord, after: JobRecord) -> None:
     else:
         outcome = states.PUBLIC[after.state]
     submitted_at = before.submitted_at or before.started_at
-    seconds = metrics.PROVIDER_CALL_SECONDS.labels(before.task.route, outcome)
+    seconds = _histogram(metrics.PROVIDER_CALL_SECONDS, before.task.route, outcome)
     seconds.observe(_seconds(submitted_at, after.completed_at or after.updated_at))
 
 
 def _count_end(record: JobRecord) -> None:
     model, route, state = record.task.model, record.task.route, states.PUBLIC[record.state]
     reason = code_of(record.failed.reason) if record.state == states.FAILED else ""
-    metrics.JOBS_FINISHED.labels(state, reason, model, route).inc()
-    metrics.JOB_SECONDS.labels(route, state).observe(_seconds(record.created_at, record.completed_at))
+    _counter(metrics.JOBS_FINISHED, state, reason, model, route).inc()
+    _histogram(metrics.JOB_SECONDS, route, state).observe(_seconds(record.created_at, record.completed_at))
     made = [artifact.media for artifact in record.done.artifacts]
     if not made:
         return
-    metrics.OUTPUT_BYTES.labels(model, route).inc(sum(media.size for media in made))
+    _counter(metrics.OUTPUT_BYTES, model, route).inc(sum(media.size for media in made))
     if record.modality == Modality.VIDEO:
-        metrics.VIDEOS.labels(model, route).inc(len(made))
+        _counter(metrics.VIDEOS, model, route).inc(len(made))
     else:
-        metrics.IMAGES.labels(model, route).inc(len(made))
+        _counter(metrics.IMAGES, model, route).inc(len(made))
         pixels = sum(media.width * media.height for media in made)
-        metrics.MEGAPIXELS.labels(model, route).inc(pixels / _MEGAPIXEL)
+        _counter(metrics.MEGAPIXELS, model, route).inc(pixels / _MEGAPIXEL)
+
+
+@lru_cache(maxsize=4096)
+def _counter(metric: Counter, *labels: str) -> Counter:
+    """Return the series of a counter with these labels: `labels` costs several times as much."""
+    return metric.labels(*labels)
+
+
+@lru_cache(maxsize=4096)
+def _histogram(metric: Histogram, *labels: str) -> Histogram:
+    """Return the series of a histogram with these labels."""
+    return metric.labels(*labels)
 
 
 def _seconds(since: int, until: int) -> float:

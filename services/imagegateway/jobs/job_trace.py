@@ -6,6 +6,7 @@ writes the end exports that span. So a job that another replica takes over stays
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from imagegateway.jobs import states
@@ -37,7 +38,12 @@ def begin(record: JobRecord) -> None:
 
 def position_of(record: JobRecord) -> TraceContext | None:
     """Return a job's position, if the job belongs to a trace."""
-    return TraceContext.parse(record.trace.traceparent, record.trace.tracestate)
+    trace = record.trace
+    return _parse(trace.traceparent, trace.tracestate)
+
+
+_parse = lru_cache(maxsize=1024)(TraceContext.parse)
+"""Each step of a job, its call and its end need the same position."""
 
 
 def trace_id(record: JobRecord) -> str | None:

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 WRITE_ROWS: Final = 500
 """Most rows of each table in one write: more would hold the event loop while they are packed, and delay lists."""
-_COMMIT_SECONDS: Final = 0.2
-_RETRY_SECONDS: Final = 1.0
+_COMMIT_SECONDS: Final = 1.0
+"""Pause after a write of the file, also a failed one, in seconds: the changes of one write share pages."""
 _CHECK_SECONDS: Final = 5.0
 _EXPIRE_SECONDS: Final = 3600.0
+_EXPIRE_PAUSE: Final = 0.2
 _T = TypeVar("_T")
 _log = logs.get(__name__)
 
@@ -200,9 +201,9 @@ class JobListIndex:
             if self._damage:
                 await self._call(self._file.delete)
                 raise JobListDamagedError from self._damage
-            await asyncio.sleep(_RETRY_SECONDS if failing else _COMMIT_SECONDS)
+            await asyncio.sleep(_COMMIT_SECONDS)
 
-    async def expire(self, pause: float = _COMMIT_SECONDS) -> None:
+    async def expire(self, pause: float = _EXPIRE_PAUSE) -> None:
         """Delete all expired rows, with `pause` seconds between batches: lists wait for the same thread.
 
         Raises sqlite3.Error.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imagegateway.jobs.provider_replicas import Connection, Replica, Resolve
     from imagegateway.platform.internal_tls import InternalTls
     from imagegateway.platform.settings import Settings
+    from imagegateway.provider.v1.provider_service_pb2_grpc import ProviderServiceAsyncStub
 
     Metadata = Sequence[tuple[str, str]]
 
@@ -97,9 +98,13 @@ class ProviderClient:
             replica, connection = reached
             began = asyncio.get_running_loop().time()
             try:
-                async with aclosing(_states(connection, request, metadata)) as states:
-                    async for state in states:
-                        yield state
+                with connection as stub:
+                    if not request.task.partial_images:
+                        yield (await stub.Start(request, metadata=metadata)).state
+                        return
+                    async with aclosing(_watch(stub, request, metadata)) as states:
+                        async for state in states:
+                            yield state
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND or (not request.join_only and error.code() in _REFUSED):
                     strangers.add(replica)
@@ -128,7 +133,7 @@ class ProviderClient:
             return None
         replica, connection = reached
         try:
-            with connection.call() as stub:
+            with connection as stub:
                 return (await stub.Poll(request, metadata=metadata, timeout=_POLL_SECONDS)).state
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.ABORTED:
@@ -164,27 +169,23 @@ async def _reach(
     return (owner, connection) if connection else None
 
 
-async def _states(
-    connection: Connection, request: pb.StartRequest, metadata: Metadata
+async def _watch(
+    stub: ProviderServiceAsyncStub, request: pb.StartRequest, metadata: Metadata
 ) -> AsyncGenerator[pb.TaskState, None]:
     """Make one RPC and yield its states. Raises grpc.aio.AioRpcError."""
-    with connection.call() as stub:
-        if not request.task.partial_images:
-            yield (await stub.Start(request, metadata=metadata)).state
-            return
-        call = stub.Watch(pb.WatchRequest(start=request), metadata=metadata)
-        try:
-            async for response in call:
-                yield response.state
-        finally:
-            call.cancel()
+    call = stub.Watch(pb.WatchRequest(start=request), metadata=metadata)
+    try:
+        async for response in call:
+            yield response.state
+    finally:
+        call.cancel()
 
 
 async def _cancel(family: str, connection: Connection | None, request: pb.CancelRequest, metadata: Metadata) -> bool:
     status = "unreachable"
     if connection:
         try:
-            with connection.call() as stub:
+            with connection as stub:
                 return (await stub.Cancel(request, metadata=metadata, timeout=_CANCEL_SECONDS)).requested
         except grpc.aio.AioRpcError as error:
             status = error.code().name

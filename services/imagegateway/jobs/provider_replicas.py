@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from imagegateway.platform.internal_tls import PeerRoleError, Role
 from imagegateway.provider.v1 import provider_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from imagegateway.platform.addresses import Address
     from imagegateway.platform.internal_tls import InternalTls
@@ -40,7 +39,10 @@ _log = logs.get(__name__)
 
 
 class Connection:
-    """Channel to a replica, with the certificate of one time. It closes after its last call once it is replaced."""
+    """Channel to a replica, with the certificate of one time. It closes after its last call once it is replaced.
+
+    Each call is a context, which keeps the channel open.
+    """
 
     def __init__(self, channel: grpc.aio.Channel, material: object) -> None:
         self.channel = channel
@@ -55,15 +57,13 @@ class Connection:
         """True if the channel is connected."""
         return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
-    @contextmanager
-    def call(self) -> Iterator[pb_grpc.ProviderServiceAsyncStub]:
-        """Keep the channel open for a call."""
+    def __enter__(self) -> pb_grpc.ProviderServiceAsyncStub:
         self._calls += 1
-        try:
-            yield self.stub
-        finally:
-            self._calls -= 1
-            self._close_if_unused()
+        return self.stub
+
+    def __exit__(self, *_: object) -> None:
+        self._calls -= 1
+        self._close_if_unused()
 
     def replace(self) -> None:
         """Close the channel after its last call."""
@@ -140,7 +140,7 @@ class Replica:
                     self.close()
                     self._connection = Connection(channel, material)
         connection = self._connection
-        with connection.call():  # else another call's failure may close the channel meanwhile
+        with connection:  # else another call's failure may close the channel meanwhile
             await connection.channel.channel_ready()
         return connection if connection is self._connection else None
 

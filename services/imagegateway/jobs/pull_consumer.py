@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from imagegateway.platform.nats_client import Client
     from nats.aio.subscription import Subscription
 
-_GRACE_SECONDS: Final = 1.0
-"""Seconds past the time of a request within which its end must arrive."""
+_END_SECONDS: Final = 2.0
+"""Seconds within which the end of a request must arrive."""
 _ENDS: Final = (b"404", b"408")
 """Statuses of a request that has ended as expected."""
 
@@ -41,20 +41,17 @@ class PullConsumer:
         self._most = 0
         self._end: asyncio.Future[None] | None = None
 
-    async def fetch(self, most: int, seconds: float) -> list[Delivery]:
-        """Return the messages that arrive within `seconds`. Return earlier with `most` ones, and after `hasten`.
-
-        Raises nats.errors.Error.
-        """
+    async def fetch(self, most: int) -> list[Delivery]:
+        """Return the messages that wait at the server, at most `most`. Raises nats.errors.Error."""
         if self._subscription is None:
             self._subscription = await self._client.receive(self._inbox, self._receive)
         loop = asyncio.get_running_loop()
         self._most, self._error = most, ""
         self._end = loop.create_future()
         if len(self._arrived) < most:
-            request = {"batch": most - len(self._arrived), "expires": int(seconds * 10**9)}
+            request = {"batch": most - len(self._arrived), "no_wait": True}
             await self._client.publish(self._next, orjson.dumps(request), self._inbox)
-            timer = loop.call_later(seconds + _GRACE_SECONDS, self.hasten)
+            timer = loop.call_later(_END_SECONDS, self._finish)
             try:
                 await self._end
             finally:
@@ -63,11 +60,6 @@ class PullConsumer:
         if self._error and not arrived:
             raise nats.errors.Error(self._error)
         return arrived
-
-    def hasten(self) -> None:
-        """Let `fetch` return the messages that have arrived."""
-        if self._end and not self._end.done():
-            self._end.set_result(None)
 
     async def acknowledge(self, delivery: Delivery) -> None:
         """Report to the server that a message is done. Raises nats.errors.Error."""
@@ -78,9 +70,14 @@ class PullConsumer:
         if is_delivery(reply):
             self._arrived.append(Delivery(Message(subject.decode(), sequences(reply)[0], data), reply.decode()))
             if len(self._arrived) >= self._most:
-                self.hasten()
+                self._finish()
             return
         status = (headers or b"").partition(b"\r\n")[0].partition(b" ")[2]
         if not status.startswith(_ENDS):
             self._error = status.decode("latin-1")
-        self.hasten()
+        self._finish()
+
+    def _finish(self) -> None:
+        """Let `fetch` return the messages that have arrived."""
+        if self._end and not self._end.done():
+            self._end.set_result(None)

@@ -163,7 +163,8 @@ class Worker:
         `join`: another process has made the call, or may have.
         """
         job_id = entry.record.id
-        if self._feed.live.get(job_id) != entry:  # cancelled, or taken over
+        newest = self._feed.live.summary(job_id)
+        if newest is None or newest.seq != entry.seq:  # cancelled, or taken over
             await self._open_calls.on_conflict(entry, None if join else ENDED)
             return
         self._starting.add(job_id)

@@ -7,6 +7,7 @@ pins the version, and `tests/jobs/test_nats_client.py` fails where a new one no 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
@@ -34,6 +35,8 @@ class Client(nats_py.Client):
         self._inbox = ""
         """Start of the subjects of answers."""
         self._numbers = count()
+        self._is_write_due = False
+        """True while requests of this turn of the event loop wait for `_write_pending`."""
         self._waiting: dict[bytes, asyncio.Future[_Received | None]] = {}
         """Requests without an answer, by the last token of its subject."""
 
@@ -91,16 +94,20 @@ class Client(nats_py.Client):
         else:
             verb, sizes = "PUB", str(len(payload))
         command = b"%b%b%b\r\n" % (f"{verb} {subject} {reply} {sizes}\r\n".encode(), block, payload)
-        if not self._pending and self._transport:  # else the task that writes commands has earlier ones
-            try:
-                self._transport.write(command)
-            except (OSError, RuntimeError):  # the connection has just ended, and is replaced
-                pass
-            else:
-                return
-        await self._send_command(command)
-        if self._flush_queue and self._flush_queue.empty():
-            await self._flush_pending()
+        self._pending.append(command)
+        self._pending_data_size += len(command)
+        if not self._is_write_due:
+            self._is_write_due = True
+            asyncio.get_running_loop().call_soon(self._write_pending)
+
+    def _write_pending(self) -> None:
+        """Write the commands of one turn of the event loop together: each write wakes the server."""
+        self._is_write_due = False
+        if self._pending and self.is_connected and self._transport:
+            with suppress(OSError, RuntimeError):  # the connection has just ended: the next one sends them
+                self._transport.write(b"".join(self._pending))
+                self._pending = []
+                self._pending_data_size = 0
 
     def _on_answer(self, *received: *_Received) -> None:
         answer = self._waiting.get(received[0][len(self._inbox) :])

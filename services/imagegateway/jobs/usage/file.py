@@ -10,7 +10,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from imagegateway.jobs.replayed_file import ReplayedFile
 from imagegateway.jobs.usage.query import Report, Row, Totals
@@ -71,6 +71,8 @@ _INSERT_USAGE: Final = """
 insert or ignore into usage (digest, tenant, day, model, provider, key_id, user, modality)
 values (?, ?, ?, ?, ?, ?, ?, ?)
 """
+_Group: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
+"""Values of the entries that one row counts, in the order of its columns, and their metadata by name."""
 _log = logs.get(__name__)
 
 
@@ -86,11 +88,14 @@ class UsageFile(ReplayedFile):
 
     def write(self, entries: Collection[UsageEntry], message_seq: int) -> None:
         """Count the entries of a message, each in place of an older one of its job."""
+        usage_ids: dict[_Group, int] = {}
         with self._transaction():
             for entry in entries:
-                usage_id = self._usage_id(entry)
+                group = _group_of(entry)
+                if group not in usage_ids:
+                    usage_ids[group] = self._usage_id(group)
                 values = (entry.images, entry.failed, entry.cost, entry.expires_at)
-                self._db.execute(_UPSERT, (entry.job_id, entry.record_seq, message_seq, usage_id, *values))
+                self._db.execute(_UPSERT, (entry.job_id, entry.record_seq, message_seq, usage_ids[group], *values))
             self._delete_unused()
             self._set_position(message_seq)
 
@@ -142,11 +147,9 @@ class UsageFile(ReplayedFile):
     def _sum(self, statement: str, values: Sequence[str]) -> int:
         return int(self._db.execute(statement, values).fetchone()[0] or 0)
 
-    def _usage_id(self, entry: UsageEntry) -> int:
-        """Return the id of the row that counts an entry."""
-        day = datetime.fromtimestamp(entry.ended_at / 1000, UTC).date().isoformat()
-        values = (entry.tenant, day, entry.model, entry.provider, entry.key_id, entry.user, entry.modality)
-        labels = sorted(entry.metadata.items())
+    def _usage_id(self, group: _Group) -> int:
+        """Return the id of the row that counts a group."""
+        values, labels = group
         digest = hashlib.sha256(json.dumps([values, labels]).encode()).digest()
         if self._db.execute(_INSERT_USAGE, (digest, *values)).rowcount:
             usage_id = int(self._db.execute("select last_insert_rowid()").fetchone()[0])
@@ -159,6 +162,12 @@ class UsageFile(ReplayedFile):
         """Delete rows that count no job any more."""
         self._db.execute("delete from labels where usage_id in (select id from usage where requests = 0)")
         self._db.execute("delete from usage where requests = 0")
+
+
+def _group_of(entry: UsageEntry) -> _Group:
+    day = datetime.fromtimestamp(entry.ended_at / 1000, UTC).date().isoformat()
+    values = (entry.tenant, day, entry.model, entry.provider, entry.key_id, entry.user, entry.modality)
+    return values, tuple(sorted(entry.metadata.items()))
 
 
 def _batches(job_ids: Iterable[str]) -> Iterator[list[str]]:

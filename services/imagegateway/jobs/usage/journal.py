@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
@@ -44,7 +45,9 @@ _BATCH: Final = 100
 _BATCH_BYTES: Final = 256 * 1024
 """Size of entries after which another message begins."""
 _COLLECT_SECONDS: Final = 1.0
-"""Seconds for which records of one message are collected: each message costs a flush."""
+"""Seconds for which records of one message are collected: each message costs a flush, and the server hands out many
+records for little more than one.
+"""
 ACKNOWLEDGE_SECONDS: Final = 10.0
 """Seconds after which the server hands a record out again that no replica has acknowledged."""
 _RETRY_SECONDS: Final = 1.0
@@ -62,6 +65,7 @@ class UsageJournal:
         self._records = Decoder(stream_connection.NAME)
         self._batches = Decoder(NAME)
         self._consumer = PullConsumer(client, stream_connection.NAME, CONSUMER)
+        self._hastened = asyncio.Event()
 
     @classmethod
     async def open(cls, client: Client, replicas: int, index: UsageIndex) -> UsageJournal:
@@ -91,7 +95,7 @@ class UsageJournal:
 
     def hasten(self) -> None:
         """Write the usage of the jobs that have ended at once: a report waits."""
-        self._consumer.hasten()
+        self._hastened.set()
 
     async def newest(self) -> int:
         """Return the sequence of the newest message; 0: none. Raises OutcomeUnknownError."""
@@ -108,12 +112,18 @@ class UsageJournal:
 
     async def _write_forever(self) -> None:
         while True:
+            self._hastened.clear()
             try:
-                await self._write_deliveries(await self._consumer.fetch(_BATCH, _COLLECT_SECONDS))
+                deliveries = await self._consumer.fetch(_BATCH)
+                await self._write_deliveries(deliveries)
             except (nats.errors.Error, OutcomeUnknownError, OSError) as error:
                 # The server hands unacknowledged records out again.
                 _log.warning("usage_not_written", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if len(deliveries) < _BATCH:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hastened.wait(), _COLLECT_SECONDS)
 
     async def _write_deliveries(self, deliveries: list[Delivery]) -> None:
         # Only the newest record of a job: an erased one must not bring an earlier one's user and metadata.
