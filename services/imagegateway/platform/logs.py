@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
-import json
 import logging as stdlib_logging  # noqa: TID251  third-party libraries log there; it is silenced below a warning
 import sys
 from contextvars import ContextVar
@@ -18,7 +17,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-import orjson
 from imagegateway.platform import log_lines, setting_source, trace_context
 from imagegateway.platform.optional_imports import hidden
 
@@ -56,8 +54,6 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-_REPR: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-"""Options of orjson: a dataclass is logged as its `repr`, which leaves secrets out."""
 _LEVELS: Final = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARNING: 30, LogLevel.ERROR: 40}
 """Levels as numbers of the standard library."""
 
@@ -115,7 +111,7 @@ def configure(settings: LogSettings, process: str, output: LogOutput | None = No
     loggers may keep this configuration. Another one for this process, or for a fork of it, requires False.
     """
     pretty = output is None and settings.log_format.is_pretty()
-    renderer: structlog.typing.Processor = _render if pretty else _render_json
+    renderer: structlog.typing.Processor = _render if pretty else structlog.processors.JSONRenderer()
 
     def add_process(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
         event["process"] = process
@@ -164,15 +160,6 @@ def _add_context(_logger: object, _method: str, event: MutableMapping[str, objec
 
 def _render(_logger: object, _method: str, event: MutableMapping[str, object]) -> str:
     return log_lines.render(event, colors=setting_source.colors())
-
-
-def _render_json(_logger: object, _method: str, event: MutableMapping[str, object]) -> str:
-    """Return a line of ASCII characters, so that no value controls a terminal."""
-    try:
-        line = orjson.dumps(event, default=repr, option=_REPR)
-    except TypeError:  # UTF-8 has no half of a surrogate pair
-        line = b""
-    return line.decode() if line and line.isascii() else json.dumps(event, default=repr, separators=(",", ":"))
 
 
 class _Forward(stdlib_logging.Handler):
