@@ -35,6 +35,7 @@ from imagegateway.jobs.stream import Entry
 from imagegateway.platform import ids
 from imagegateway.platform.clock import unix_millis
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.stack.tuning import tune_allocation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,7 +119,8 @@ def _entry(number: int, state: JobRecord.State.ValueType, created: int) -> Entry
     return Entry(number + 1, record)
 
 
-async def _lists(holds: _Holds, index: JobListIndex, count: int) -> None:
+async def _lists(holds: _Holds, folder: Path, count: int) -> None:
+    index = await JobListIndex.open(folder / "jobs.sqlite", time.time)
     async with holds.during("writes"):
         for number in range(count):
             index.add(number + 1, _entry(number, states.COMPLETED, unix_millis() - _MONTHS_MILLIS))
@@ -132,6 +134,7 @@ async def _lists(holds: _Holds, index: JobListIndex, count: int) -> None:
                     await index.page(Query(tenant, status=status, size=100))
     async with holds.during("expiry"):
         await index.expire(pause=_PAUSE)
+    await index.close()
 
 
 async def _live(holds: _Holds, count: int) -> None:
@@ -167,16 +170,17 @@ async def _live(holds: _Holds, count: int) -> None:
 async def _main() -> None:
     order = json.loads(sys.stdin.readline())
     holds = _Holds()
-    index = await JobListIndex.open(Path(order["folder"]) / "jobs.sqlite", time.time)
-    gc.freeze()  # as a router
+    tune_allocation()  # as a router, and its collection, too
+    gc.freeze()
     gc.callbacks.append(holds.on_collection)
     sampling = asyncio.create_task(holds.sample())
     async with holds.during("nothing"):
         await asyncio.sleep(1)
-    await _lists(holds, index, order["count"])
-    await _live(holds, order["count"])
+    if order["part"] == "list":
+        await _lists(holds, Path(order["folder"]), order["count"])
+    else:
+        await _live(holds, order["count"])
     sampling.cancel()
-    await index.close()
     print(json.dumps(holds.phases), flush=True)
 
 
