@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+from imagegateway.platform import settings
+from imagegateway.platform.setting_source import Source
 from imagegateway.stack import free_port
+from imagegateway.stack.config import StackConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +38,27 @@ def test_taken_port_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     set_range(monkeypatch, tmp_path, port + 2)
     with socket.create_server(("127.0.0.1", port)):
         assert free_port.free_port() == port + 1
+
+
+def test_port_that_is_taken_later_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port.free_port()
+    monkeypatch.setattr(free_port, "_LOWEST", port)
+    set_range(monkeypatch, tmp_path, port + 2)
+    assert {free_port.free_port({port}) for _ in range(20)} == {port + 1}
+
+
+def test_nats_server_gets_no_port_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port.free_port()
+    monkeypatch.setattr(free_port, "_LOWEST", port)
+    set_range(monkeypatch, tmp_path, port + 4)
+    values = {
+        "IMAGEGATEWAY_DATA_DIR": str(tmp_path),
+        "IMAGEGATEWAY_PORT": str(port),
+        "IMAGEGATEWAY_METRICS_PORT": str(port + 1),
+        "IMAGEGATEWAY_ADMIN_LISTEN": f"127.0.0.1:{port + 2}",
+    }
+    found = settings.load(Source(values))
+    assert {StackConfig.create(found).nats_port for _ in range(20)} == {port + 3}
 
 
 def test_kernel_chooses_where_its_range_leaves_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

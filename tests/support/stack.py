@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
 from imagegateway.platform import sockets
-from imagegateway.stack import free_port as ports
 
-from tests.support import command
+from tests.support import command, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -31,7 +31,10 @@ class StackConfig:
     @classmethod
     def create(cls, settings: Settings) -> StackConfig:
         """Choose a free port and a password for the stack's own NATS server."""
-        return cls(settings, free_port(), secrets.token_urlsafe(24))
+        own = {settings.port, settings.metrics_port}
+        if settings.admin_listen:
+            own.add(settings.admin_listen.port)
+        return cls(settings, free_port(own), secrets.token_urlsafe(24))
 
     @property
     def run_dir(self) -> Path:
