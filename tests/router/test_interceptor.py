@@ -69,16 +69,19 @@ async def answer(_request: pb.GenerateRequest, _context: object) -> pb.ImagesRes
     return pb.ImagesResponse()
 
 
-async def test_caller_that_leaves_before_the_response_counts_once() -> None:
+async def intercepted(handler: object) -> Any:
+    """Return the interceptor's handler around a method's."""
     ring: Any = _Ring()
-    interceptor = RequestInterceptor(ring, unlimited(), BodyBudget(1 << 20))
-    handler: Any = grpc.unary_unary_rpc_method_handler(answer, pb.GenerateRequest.FromString)
     details: Any = type("Details", (), {"method": METHOD})
 
     async def found(_details: object) -> Any:
         return handler
 
-    wrapped: Any = await interceptor.intercept_service(found, details)
+    return await RequestInterceptor(ring, unlimited(), BodyBudget(1 << 20)).intercept_service(found, details)
+
+
+async def test_caller_that_leaves_before_the_response_counts_once() -> None:
+    wrapped = await intercepted(grpc.unary_unary_rpc_method_handler(answer, pb.GenerateRequest.FromString))
     added = Added()
     with pytest.raises(asyncio.CancelledError):
         await wrapped.stream_unary(None, _GoneCaller())
@@ -87,15 +90,7 @@ async def test_caller_that_leaves_before_the_response_counts_once() -> None:
 
 @pytest.mark.parametrize(("pieces", "status"), [(1, 499), (2, 200)])
 async def test_caller_that_leaves_after_the_last_byte_has_its_response(pieces: int, status: int) -> None:
-    ring: Any = _Ring()
-    interceptor = RequestInterceptor(ring, unlimited(), BodyBudget(1 << 20))
-    handler: Any = grpc.unary_stream_rpc_method_handler(respond, pb.GenerateRequest.FromString)
-    details: Any = type("Details", (), {"method": METHOD})
-
-    async def found(_details: object) -> Any:
-        return handler
-
-    wrapped: Any = await interceptor.intercept_service(found, details)
+    wrapped = await intercepted(grpc.unary_stream_rpc_method_handler(respond, pb.GenerateRequest.FromString))
     added = Added()
     with capture_logs() as lines:
         messages = wrapped.stream_stream(None, _Context())
@@ -116,15 +111,7 @@ async def test_last_piece_of_a_document_is_sent_with_the_status(
                 call_context.current().headers.pop(call_context.LENGTH, None)
             yield piece
 
-    ring: Any = _Ring()
-    interceptor = RequestInterceptor(ring, unlimited(), BodyBudget(1 << 20))
-    handler: Any = grpc.stream_stream_rpc_method_handler(body, HttpBody.FromString)
-    details: Any = type("Details", (), {"method": METHOD})
-
-    async def found(_details: object) -> Any:
-        return handler
-
-    wrapped: Any = await interceptor.intercept_service(found, details)
+    wrapped = await intercepted(grpc.stream_stream_rpc_method_handler(body, HttpBody.FromString))
     context = _Context()
     returned = await wrapped.stream_unary(None, context)
     assert [HttpBody.FromString(data).data for data in context.written] == list(written)

@@ -28,10 +28,10 @@ async def test_copy_of_a_running_routers_directory_gets_a_new_identity(tmp_path:
         identity = load_identity(original.data_dir / GATEWAY)
         client = await connect(original, "router-0")
         await gateway_presence.announce(client, identity, original.data_dir / GATEWAY)
-        await gateway_identity.renew_copied_router(original)
+        await gateway_identity.renew_copied(original, "router")
         assert load_identity(original.data_dir / GATEWAY) == identity, "routers of one directory share it"
         copied = settings_for(shutil.copytree(original.data_dir, tmp_path / "copy"), NATS_URL=url)
-        await gateway_identity.renew_copied_router(copied)
+        await gateway_identity.renew_copied(copied, "router")
         assert load_identity(copied.data_dir / GATEWAY) != identity
         assert load_identity(original.data_dir / GATEWAY) == identity
         await client.close()
@@ -44,15 +44,15 @@ async def test_copy_of_a_running_gateway_gets_a_new_identity(tmp_path: Path) -> 
         url = nats.settings.nats_address()
         original = settings_for(tmp_path / "original", NATS_URL=url)
         identity = load_identity(original.data_dir / GATEWAY)
-        await gateway_identity.renew_copied(original)
+        await gateway_identity.renew_copied(original, "up")
         assert load_identity(original.data_dir / GATEWAY) == identity, "a restart keeps it"
 
         client = await connect(original, "up")
-        await gateway_identity.hold(client, identity)
+        await gateway_presence.announce(client, identity, original.data_dir / GATEWAY)
         copied = settings_for(shutil.copytree(original.data_dir, tmp_path / "copy"), NATS_URL=url)
-        await gateway_identity.renew_copied(copied)
+        await gateway_identity.renew_copied(copied, "up")
         assert load_identity(copied.data_dir / GATEWAY) != identity
         assert load_identity(original.data_dir / GATEWAY) == identity
         await client.close()
-        await gateway_identity.renew_copied(original)
+        await gateway_identity.renew_copied(original, "up")
         assert load_identity(original.data_dir / GATEWAY) == identity

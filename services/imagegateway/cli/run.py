@@ -36,7 +36,7 @@ def router(
         from imagegateway.stack import gateway_identity  # noqa: PLC0415
 
         if current.api_key:
-            asyncio.run(gateway_identity.renew_copied_router(current))
+            asyncio.run(gateway_identity.renew_copied(current, "router"))
         run(lambda process: main(process, replica), f"router-{replica}", alone=True)
 
 

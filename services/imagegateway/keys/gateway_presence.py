@@ -1,4 +1,4 @@
-"""Presence of gateways on a NATS server: each router that adopts a key answers for its gateway.
+"""Presence of gateways on a NATS server: `imagegateway up`, and routers that adopt a key, answer for their gateway.
 
 The key store keeps which gateways have adopted a key. A container that was replaced left its gateway there for good,
 and a copied data directory names the gateway of its original.
@@ -41,7 +41,7 @@ async def announce(client: Client, gateway: str, identity: Path) -> None:
 
 
 async def is_gone(client: Client, gateway: str) -> bool:
-    """Return whether the server knows no router of the gateway. A router that does not answer in time is there."""
+    """Return whether the server knows no process of the gateway. One that does not answer in time is there."""
     try:
         await client.request(_subject(gateway), timeout=_PROBE_SECONDS)
     except nats.errors.NoRespondersError:
@@ -52,7 +52,7 @@ async def is_gone(client: Client, gateway: str) -> bool:
 
 
 async def is_copy(client: Client, gateway: str, identity: Path) -> bool:
-    """Return whether a router that runs has the gateway's identity from another file."""
+    """Return whether a process that runs has the gateway's identity from another file."""
     try:
         answer = await client.request(_subject(gateway), timeout=_PROBE_SECONDS)
     except (nats.errors.Error, OSError, TimeoutError):
@@ -61,4 +61,4 @@ async def is_copy(client: Client, gateway: str, identity: Path) -> bool:
 
 
 def _subject(gateway: str) -> str:
-    return f"imagegateway.adopters.{gateway}"
+    return f"imagegateway.gateways.{gateway}"

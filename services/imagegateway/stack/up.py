@@ -87,7 +87,7 @@ def up(settings: Settings, options: StartOptions) -> int:
             nats_watch = NatsWatch(nats_log, settings.data_dir, lambda: restart_nats(config.run_dir / CONFIG))
             environment = {"IMAGEGATEWAY_DATA_DIR": str(settings.data_dir), "IMAGEGATEWAY_LOG_FORMAT": LogFormat.JSON}
             if settings.nats_url:
-                asyncio.run(gateway_identity.renew_copied(settings))
+                asyncio.run(gateway_identity.renew_copied(settings, "up"))
             supervisor = Supervisor.spawn(config.run_dir, environment, relay.write_end)
             relay.start()
             try:
@@ -128,13 +128,13 @@ class _Run:
         client = await connect(self.settings, "up")
         try:
             identity = load_identity(self.settings.data_dir / GATEWAY)
-            await gateway_identity.hold(client, identity)
             keys = GatewayKeys(
                 client,
                 await KeyStore.open(client, self.settings.nats_replicas, RootSecret.load(self.settings)),
                 await AuditLog.open(client, self.settings),
                 identity,
             )
+            await keys.announce(self.settings.data_dir / GATEWAY)
             await keys.delete_session_keys()  # keys of a stack that was killed
             key = await example_key(self.settings, keys, create=self.options.first_key)
             image: Path | None = None
