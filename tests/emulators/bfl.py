@@ -96,6 +96,14 @@ class Bfl(Emulator):
     tasks: dict[str, Task] = field(default_factory=dict)
     _ids: itertools.count[int] = field(default_factory=itertools.count)
 
+    @property
+    def polled(self) -> set[str]:
+        """Ids of polled tasks. A gateway polls a task once it is written down, and a kill then loses nothing.
+
+        A kill before that ends the job: its task may have begun, and another one could be paid twice.
+        """
+        return {sent.query["id"] for sent in self.sent if sent.path == "/v1/get_result"}
+
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/v1/{model}", self._submit)
         app.router.add_get("/v1/get_result", self._result)

@@ -60,9 +60,7 @@ def test_jobs_of_a_vanished_host_finish_elsewhere(fleet: Fleet, paid: Providers,
         pytest.skip("network namespaces are not permitted")
     caller = fleet.caller()
     jobs = submit(fleet, "router-1", 4) + submit(fleet, "router-0", 2)
-    eventually(lambda: len(bfl.tasks) == len(jobs), 60, "all tasks are accepted")
-    for job in jobs:
-        caller.until(job, "running")
+    eventually(lambda: len(bfl.polled) == len(jobs), 60, "all tasks are accepted and written down")
     with fleet.balancer.only("envoy-0"), Load(fleet, loads.paid) as load:
         load.more(5)
         host.cut()
@@ -90,7 +88,7 @@ def test_jobs_of_a_vanished_host_finish_elsewhere(fleet: Fleet, paid: Providers,
 def test_jobs_of_a_killed_host_continue_when_it_returns(fleet: Fleet, bfl: Bfl) -> None:
     caller = fleet.caller()
     jobs = submit(fleet, "router-2", 4)
-    eventually(lambda: len(bfl.tasks) == len(jobs), 60, "all tasks are accepted")
+    eventually(lambda: len(bfl.polled) == len(jobs), 60, "all tasks are accepted and written down")
     for part in fleet.on(2):
         part.kill()
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.emulators.bfl import Bfl
 from tests.gateway.jobs.calls import ASYNC, Caller
 from tests.gateway.jobs.stacks import kill, new_caller, wait_back
 from tests.gateway.providers.asking import KLEIN, assert_served_by, over_both, over_grpc, over_rest, path, request
@@ -182,11 +183,11 @@ def submit(caller: Caller, fields: dict[str, Any], headers: dict[str, str] | Non
 @pytest.mark.parametrize("then", ["deleted", "replaced", "killed"])
 def test_task_is_polled_with_the_key_that_began_it(providers: Providers, tenant: Caller, then: str) -> None:
     bfl, later = providers["bfl"], new_key("bfl")
+    assert isinstance(bfl, Bfl)
     store(tenant, "bfl", bfl.key)
     with changed(bfl, script=(*["Pending"] * 4, "Ready")):
         job_id = submit(tenant, request("bfl/flux-2-pro"))
-        # Before the first poll its start may not be written down: such a job is never begun again.
-        eventually(lambda: any("get_result" in sent.path for sent in bfl.sent), 20, "it is polled")
+        eventually(lambda: bool(bfl.polled), 20, "it is polled")
         assert not holding(tenant, bfl.key)
         if then == "replaced":
             store(tenant, "bfl", later)
