@@ -10,6 +10,7 @@ import yaml
 from imagegateway.stack.config import binary
 
 from tests.support import command
+from tests.support.certificates import Authority
 from tests.support.process_certificates import ProcessAuthority, environment
 
 if TYPE_CHECKING:
@@ -99,6 +100,19 @@ def test_processes_are_called_by_tls_and_must_have_their_role(tmp_path: Path, fo
             {"prefix": f"{role}."},
             {"suffix": f".{role}"},
         ]
+
+
+def test_certificate_that_processes_refuse_is_named_where_its_files_are_present(tmp_path: Path) -> None:
+    files = ProcessAuthority(tmp_path).issue("envoy")
+    Authority("Stranger").issue("envoy").write(files.certificate, files.key)
+    settings = {"data_dir": str(tmp_path / "data"), "secret_key": "0123456789abcdef", **environment(files)}
+    done = command.run("render", "envoy", *DNS, **settings)
+    assert done.returncode == 1
+    assert f"{files.certificate} is signed by no authority in {files.authority}" in done.stderr
+    ProcessAuthority(tmp_path).issue("envoy", "router")
+    assert "not the role envoy" in command.run("render", "envoy", *DNS, **settings).stderr
+    files.key.unlink()
+    assert "internal_certificate.yaml" in rendered(tmp_path, *DNS, **environment(files))
 
 
 @pytest.mark.parametrize(

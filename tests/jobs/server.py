@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.stack.config import StackConfig, binary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from imagegateway.platform.settings import Settings
@@ -57,6 +58,18 @@ class Process:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @asynccontextmanager
+    async def frozen(self, seconds: float) -> AsyncIterator[None]:
+        """Freeze the server for some seconds, and run the body meanwhile and after."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        thaw = asyncio.get_running_loop().call_later(seconds, self._process.send_signal, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            thaw.cancel()
+            self._process.send_signal(signal.SIGCONT)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""A cluster of three nats-servers, one of them killed under load."""
+"""A cluster of three nats-servers, one of them killed under load or frozen."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from imagegateway.jobs import states
 from imagegateway.jobs.stream import Entry, JobStream
 from imagegateway.jobs.stream_connection import NAME, StreamConnection
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
+from imagegateway.keys import provider_keys, webhook_secrets
+from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.webhook_secrets import WebhookSecrets
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
 
@@ -69,6 +73,14 @@ async def read(stream: JobStream, job_id: str) -> Entry | None:
                 await asyncio.sleep(0.1)
 
 
+async def leader_of(client: Client, stream: str) -> str:
+    """Return the name of the server that leads a stream."""
+    info = await client.jetstream().stream_info(stream)
+    assert info.cluster is not None
+    assert info.cluster.leader is not None
+    return info.cluster.leader
+
+
 async def test_new_feed_has_all_acknowledged_writes(clients: list[Client]) -> None:
     """The feed's consumer may be at a follower behind the leader's acknowledged writes."""
     stream = await opened(clients[0])
@@ -92,6 +104,34 @@ async def test_reads_see_acknowledged_writes(clients: list[Client]) -> None:
         entry = await streams[index % 3].create(records.job())
         found = await asyncio.gather(*(stream.last(entry.record.id) for stream in streams))
         assert found == [entry] * 3
+
+
+@pytest.mark.parametrize("bucket", [webhook_secrets.BUCKET, provider_keys.BUCKET])
+async def test_secrets_and_provider_keys_wait_while_the_leader_is_frozen(
+    three: Cluster, clients: list[Client], bucket: str
+) -> None:
+    await opened(clients[0])
+    root = RootSecret("a root secret of tests")
+    secrets = [await WebhookSecrets.open(client, 3, root) for client in clients]
+    keys = [await ProviderKeys.open(client, 3, root) for client in clients]
+    first = await secrets[0].get("acme")
+    await keys[0].set("acme", "bfl", "the first key")
+    leader = await leader_of(clients[0], f"KV_{bucket}")
+    async with three.nodes[leader].frozen(8):
+        found, rotated, stored, listed, deleted = await asyncio.gather(
+            secrets[0].get("other"),
+            secrets[1].rotate("acme"),
+            keys[0].set("acme", "fal", "the second key"),
+            keys[1].list("acme", ["bfl"]),
+            keys[2].delete("acme", "bfl"),
+        )
+    assert rotated.previous == first.secret
+    assert deleted
+    assert [key.route for key in listed] in ([], ["bfl"])
+    assert await secrets[2].get("acme") == rotated
+    assert await secrets[2].get("other") == found
+    assert await keys[2].list("acme", ["bfl", "fal"]) == [stored]
+    await keys[2].delete("acme", "fal")
 
 
 class Load:
@@ -141,10 +181,7 @@ async def test_no_acknowledged_write_is_lost_when_the_leader_is_killed(three: Cl
     async with Feed(streams[0], begin) as first, Feed(streams[1], begin) as second:
         load = Load(streams)
         await until(lambda: len(load.accepted) >= 60)
-        info = await clients[0].jetstream().stream_info(NAME)
-        assert info.cluster is not None
-        leader = info.cluster.leader
-        assert leader is not None
+        leader = await leader_of(clients[0], NAME)
         three.nodes[leader].kill()
         goal = len(load.accepted) + 60
         await until(lambda: len(load.accepted) >= goal)

@@ -6,11 +6,11 @@ import asyncio
 import time
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.keys import last_use
-from imagegateway.keys.api_keys import BUCKET, ApiKey, RevokedKeyError, fingerprint
+from imagegateway.keys.api_keys import BUCKET, ApiKey, RevokedKeyError, encode, fingerprint
 from imagegateway.keys.audit_log import AuditLog
 from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.key_ring import KeyRing
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagegateway.platform.nats_client import Client
+    from nats.js.kv import KeyValue
 
     from tests.jobs.server import Nats
 
@@ -184,6 +185,118 @@ async def test_rotated_key_ends_although_a_replaced_container_had_adopted_it(
     assert await accepted(FIRST, SECOND) == [True, True]  # the other router has not read the new key yet
     await running[1].adopt(SECOND)
     assert await accepted(FIRST, SECOND) == [False, True]
+
+
+async def test_rotated_key_ends_although_a_container_has_gone_during_the_rotation(
+    nats: Nats, client: Client, store: KeyStore, accepted: Accepted, tmp_path: Path
+) -> None:
+    audit = await AuditLog.open(client, nats.settings)
+    leaving = await connect(nats.settings, "leaving")
+    clients = {"one": client, "leaving": leaving, "two": client}
+    gateways = {name: GatewayKeys(each, store, audit, name) for name, each in clients.items()}
+    for keys in gateways.values():
+        await keys.announce(tmp_path)
+        await keys.adopt(FIRST)
+    await gateways["one"].adopt(SECOND)
+    await leaving.close()
+    await gateways["two"].adopt(SECOND)
+    assert await accepted(FIRST, SECOND) == [False, True]
+
+
+LIMITS = Quota(requests_per_minute=5, budget=Decimal(3))
+
+
+def limited(key: ApiKey) -> ApiKey:
+    return replace(key, quota=LIMITS, models=("openai/*",))
+
+
+async def test_rotated_setting_keeps_the_id_and_the_policy_of_its_key(store: KeyStore, client: Client) -> None:
+    first = await store.adopt(FIRST, "one")
+    await store.adopt(FIRST, "two")
+    assert await store.update(first.id, limited)
+    second = await store.adopt(SECOND, "one")
+    assert (second.id, second.created_at, second.quota, second.models) == (
+        first.id,
+        first.created_at,
+        LIMITS,
+        ("openai/*",),
+    )
+    assert second.adopted_by == ("one",)
+    assert await store.update(first.id, lambda key: replace(key, quota=Quota(concurrent_jobs=2)))
+    for secret in (FIRST, SECOND):  # the other gateway has not read the new key yet
+        found = await KeyRing(client.jetstream()).find(secret)
+        assert found
+        assert (found.id, found.quota, found.models) == (first.id, Quota(concurrent_jobs=2), ("openai/*",))
+    await store.adopt(SECOND, "two")
+    (key,) = await store.list()
+    assert (key.id, key.quota, key.adopted_by) == (first.id, Quota(concurrent_jobs=2), ("one", "two"))
+    again = await store.adopt(FIRST, "one")
+    assert (again.id, again.quota) == (first.id, Quota(concurrent_jobs=2))
+
+
+async def test_setting_after_a_rotation_by_command_continues_the_key(store: KeyStore, accepted: Accepted) -> None:
+    first = await store.adopt(FIRST, "gateway")
+    await store.update(first.id, limited)
+    issued, _ = await rotated(store, first.id, overlap=60)
+    second = await store.adopt(SECOND, "gateway")
+    assert (second.id, second.quota, second.retired_at, second.root) == (first.id, LIMITS, 0, "")
+    assert await accepted(FIRST, issued, SECOND) == [False, True, True]
+
+
+async def test_key_after_a_revoked_one_of_the_setting_is_another_key(store: KeyStore) -> None:
+    first = await store.adopt(FIRST, "gateway")
+    await store.update(first.id, limited)
+    await store.revoke(first.id)
+    second = await store.adopt(SECOND, "gateway")
+    assert second.id != first.id
+    assert second.quota == Quota()
+
+
+@pytest.mark.parametrize("by", ["setting", "command"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_update_during_a_rotation_is_kept(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, by: str, moment: str
+) -> None:
+    """The update is written before or after the record of the new secret, which has the policy from before."""
+    key = await store.adopt(FIRST, "gateway")
+    if by == "command":
+        _, key = await store.create("acme")
+    write: Any = store._kv.update if by == "setting" else store._kv.put
+
+    async def overtaken(*given: Any, **named: Any) -> int:
+        monkeypatch.undo()
+        if moment == "before":
+            await store.update(key.id, limited)
+        revision: int = await write(*given, **named)
+        if moment == "after":
+            old = await store._kv.get(key.digest)
+            await store._kv.update(key.digest, encode(limited(key)), last=old.revision)
+        return revision
+
+    monkeypatch.setattr(store._kv, write.__name__, overtaken)
+    new = await store.adopt(SECOND, "gateway") if by == "setting" else (await rotated(store, key.id, 60))[1]
+    found = await store.get(key.id)
+    assert found
+    assert found.digest == new.digest != key.digest
+    assert (found.quota, found.models) == (LIMITS, ("openai/*",))
+
+
+async def test_update_that_a_rotation_overtakes_is_made_again(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await store.adopt(FIRST, "gateway")
+    get = store._kv.get
+
+    async def overtaken(name: str) -> KeyValue.Entry:
+        monkeypatch.undo()
+        await store.adopt(SECOND, "gateway")
+        return await get(name)
+
+    monkeypatch.setattr(store._kv, "get", overtaken)
+    updated = await store.update(key.id, limited)
+    assert updated
+    assert (updated.digest, updated.quota) == (fingerprint(SECOND), LIMITS)
+    assert await store.list() == [updated]
 
 
 async def test_setting_that_names_a_key_of_a_command_never_ends_it(store: KeyStore, accepted: Accepted) -> None:

@@ -93,13 +93,13 @@ async def test_value_stored_during_a_rotation_is_not_overwritten(
         entry = await get(kv, key)
         reads += 1
         if reads == 1:
-            await keys.set("acme", "fal", KEY)
+            await keys.set("acme", "fal", KEY)  # reads the entry once
         return entry
 
     monkeypatch.setattr(KeyValue, "get", overtaken)
     sealer = RootSecret(NEW, OLD).sealer(provider_keys.PURPOSE)
     assert await reencrypt(client, provider_keys.BUCKET, 1, sealer) == ReencryptionCounts(reencrypted=1)
-    assert reads == 2
+    assert reads == 3
     assert await revealed(client, RootSecret(NEW), "acme") == KEY
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import nats.errors
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 if TYPE_CHECKING:
@@ -84,6 +84,20 @@ class MemoryKeyValue(KeyValue):
             raise nats.errors.TimeoutError
         await self._bucket.gate("answer")
         return revision
+
+    async def delete(
+        self, key: str, last: int | None = None, validate_keys: bool = True, msg_ttl: float | None = None
+    ) -> bool:
+        await self._bucket.gate("write")
+        self._fail()
+        if self._bucket.values[key][0] != last:
+            raise BadRequestError(code=400, err_code=10071)
+        self._bucket.writes += 1
+        del self._bucket.values[key]
+        if self._bucket.losing:
+            self._bucket.losing -= 1
+            raise nats.errors.TimeoutError
+        return True
 
     def _fail(self) -> None:
         if self._bucket.failing:

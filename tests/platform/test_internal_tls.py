@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from imagegateway.media.web import responses
@@ -27,7 +28,7 @@ from imagegateway.platform.listener import Listener
 from imagegateway.platform.setting_source import SettingError, Source
 from structlog.testing import capture_logs
 
-from tests.support.certificates import pem
+from tests.support.certificates import Authority, pem
 from tests.support.process_certificates import ProcessAuthority, environment
 from tests.support.stack import free_port
 
@@ -240,6 +241,69 @@ async def test_expired_certificate_does_not_replace_a_valid_one(authority: Proce
     with capture_logs() as lines:
         assert tls.material is before
     assert "expired on" in lines[0]["error"]
+
+
+@pytest.mark.parametrize("name", ["Authority of tests", "Another authority"])
+def test_certificate_of_an_authority_outside_its_file_stops_the_start(authority: ProcessAuthority, name: str) -> None:
+    files = authority.issue("router")
+    authority.path.write_bytes(Authority(name).pem)
+    message = r"INTERNAL_TLS_CERT, _KEY and _CA.*router\.pem is signed by no authority in .*internal\.ca\.pem"
+    with pytest.raises(SettingError, match=message):
+        InternalTls(files)
+
+
+async def test_chain_may_end_at_an_intermediate_authority_or_at_its_root(authority: ProcessAuthority) -> None:
+    intermediate = Authority("Intermediate", issuer=authority.authority)
+    for chain, trusted in ((intermediate.pem, authority.authority.pem), (b"", intermediate.pem)):
+        files = [authority.issue(name) for name in ("providers", "router")]
+        authority.path.write_bytes(trusted)
+        for name, issued in zip(("providers", "router"), files, strict=True):
+            intermediate.issue(name).write(issued.certificate, issued.key)
+            issued.certificate.write_bytes(issued.certificate.read_bytes() + chain)
+        tls = InternalTls(files[1])
+        async with grpc_server(files[0]) as address, await open_channel(address, tls, Role.PROVIDERS) as channel:
+            await reflect(channel)
+    files[0].authority.write_bytes(authority.authority.pem)
+    with pytest.raises(SettingError, match="signed by no authority"):
+        InternalTls(files[0])
+
+
+@pytest.mark.parametrize("first", ["certificate", "authority"])
+async def test_new_authority_is_taken_once_certificate_and_authorities_fit(
+    authority: ProcessAuthority, tmp_path: Path, first: str
+) -> None:
+    clock = Clock()
+    files = authority.issue("router")
+    new = Authority("New authority")
+    old = authority.authority.pem
+    authority.path.write_bytes(old + new.pem)
+    tls = InternalTls(files, clock)
+    authority.path.write_bytes(old)
+    clock.now += 5
+    before = tls.material
+    steps: dict[str, Callable[[], object]] = {
+        "certificate": lambda: new.issue("router").write(files.certificate, files.key),
+        "authority": lambda: authority.path.write_bytes(new.pem),
+    }
+    steps.pop(first)()
+    for _ in range(2):
+        clock.now += 5
+        with capture_logs() as lines:
+            assert tls.material is before
+        assert "signed by no authority" in lines[0]["error"]
+    for step in steps.values():
+        step()
+    clock.now += 5
+    assert tls.material.authority == new.pem
+
+
+def test_certificate_for_callers_alone_serves_no_part_that_listens_on_tcp(authority: ProcessAuthority) -> None:
+    files = authority.issue("router")
+    callers = ExtendedKeyUsageOID.CLIENT_AUTH
+    authority.authority.issue("router", usage=callers).write(files.certificate, files.key)
+    assert InternalTls(files)
+    with pytest.raises(SettingError, match=r"router\.pem has an extended key usage that excludes servers"):
+        InternalTls(files, role=Role.ROUTER)
 
 
 @pytest.mark.parametrize("names", [("router",), ("gateway.example",)])

@@ -30,8 +30,9 @@ def _decode(value: bytes) -> Names:
     return frozenset(value.decode().split(",")) - {""}
 
 
-def _documents(bucket: MemoryBucket) -> SharedDocuments[Names]:
-    return SharedDocuments(MemoryKeyValue(bucket), empty=Names(), encode=_encode, decode=_decode)
+def _documents(bucket: MemoryBucket, *, deletes_empty: bool = False) -> SharedDocuments[Names]:
+    kv = MemoryKeyValue(bucket)
+    return SharedDocuments(kv, empty=Names(), encode=_encode, decode=_decode, deletes_empty=deletes_empty)
 
 
 def _add(name: str) -> Callable[[Names], tuple[Names, int]]:
@@ -224,6 +225,18 @@ async def test_write_that_a_cluster_without_a_leader_answers_is_repeated(
 
     bucket.gate = elect
     assert await documents.change("a", _add("two")) == 2
+
+
+async def test_document_that_becomes_empty_is_deleted_where_the_bucket_is_so_used(bucket: MemoryBucket) -> None:
+    kept, deleted = _documents(bucket), _documents(bucket, deletes_empty=True)
+    await kept.change("kept", _add("one"))
+    await deleted.change("deleted", _add("one"))
+    await kept.change("kept", lambda _: (Names(), None))
+    await _documents(bucket).change("deleted", _add("two"))  # a conflict for the deletion
+    bucket.losing = 1
+    await deleted.change("deleted", lambda _: (Names(), None))
+    assert list(bucket.values) == ["kept"]
+    assert await deleted.change("deleted", _add("three")) == 1
 
 
 async def test_outage_fails_changes_and_reads_at_once(bucket: MemoryBucket) -> None:

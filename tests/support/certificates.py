@@ -32,21 +32,33 @@ class Issued:
 
 
 class Authority:
-    """A certificate authority that issues certificates."""
+    """A certificate authority that issues certificates. `issuer`: the authority above an intermediate one."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "Authority of tests", *, issuer: Authority | None = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Authority of tests")])
-        builder = _builder(self._name, self._name, self._key, dt.timedelta(days=1))
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        above = issuer or self
+        builder = _builder(self._name, above._name, self._key, dt.timedelta(days=1))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.pem: bytes = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        self.pem: bytes = builder.sign(above._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str, key: Key | None = None, valid: dt.timedelta = dt.timedelta(days=1)) -> Issued:
-        """Return a certificate of DNS names and IP addresses. `valid`: time from now to its end."""
+    def issue(
+        self,
+        *names: str,
+        key: Key | None = None,
+        valid: dt.timedelta = dt.timedelta(days=1),
+        usage: x509.ObjectIdentifier | None = None,
+    ) -> Issued:
+        """Return a certificate of DNS names and IP addresses.
+
+        `valid`: time from now to its end; `usage`: its only extended key usage, by default any.
+        """
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
         builder = _builder(subject, self._name, key, valid)
         builder = builder.add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
+        if usage:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         return Issued(certificate.public_bytes(serialization.Encoding.PEM), pem(key))
 

@@ -100,7 +100,7 @@ class JobEngine:
         # The stack's own NATS server keeps its files on the same disk.
         check = StreamCheck(stream, settings.jobs_max_bytes, None if settings.nats_url else settings.data_dir)
         breakers, credentials = CircuitBreakers(), JobCredentials(root)
-        webhook_secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
+        webhook_secrets = await WebhookSecrets.open(client, settings.nats_replicas, root, outage)
         events = (
             await OperatorEvents.open(client, settings, outbound, webhook_secrets)
             if settings.events_webhook

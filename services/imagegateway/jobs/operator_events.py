@@ -149,7 +149,7 @@ class OperatorEvents:
                 await self._kv.delete(event_id, last=revision)
         except UnreadableSecretError:
             _log.error("webhook_secret_unreadable", tenant=SIGNER)
-        except (nats.errors.Error, OSError) as error:
+        except (nats.errors.Error, OSError, UnavailableError) as error:
             _log.warning("operator_event_postponed", event_id=event_id, error=type(error).__name__)
         finally:
             self._sending.discard(event_id)
@@ -173,9 +173,12 @@ class OperatorEvents:
             return None
 
     async def _post(self, event_id: str, event: PendingEvent) -> bool:
-        """Send an event once. Return whether no further attempt is needed. Raises UnreadableSecretError, NATS's."""
+        """Send an event once. Return whether no further attempt is needed.
+
+        Raises UnreadableSecretError or UnavailableError.
+        """
+        secret = await self._secrets.get(SIGNER)  # first: an election may take seconds
         now = datetime.now(UTC)
-        secret = await self._secrets.get(SIGNER)
         headers = sign(secret.signing(now.timestamp()), event_id, now, event.body)
         status, error = 0, None
         try:

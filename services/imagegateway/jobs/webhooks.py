@@ -10,7 +10,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import nats.errors
 from imagegateway.jobs import job_trace
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.stream_errors import StaleError
@@ -19,6 +18,7 @@ from imagegateway.jobs.webhook_message import ATTEMPT_SECONDS, GONE, event_body,
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs, metrics, trace_context, tracing
+from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.settings import MAX_WEBHOOK_PAUSES
 from imagegateway.platform.tenant_slots import TenantSlots
 from imagegateway.providers import gen_ai
@@ -121,7 +121,7 @@ class WebhookDelivery:
                 attempt = await self._attempt(entry.record)
             written = await self._write_attempt(entry, attempt)
             _report(job_id, attempt, written)
-        except (nats.errors.Error, OSError) as error:
+        except UnavailableError as error:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
             self._timers.set(time.time() + _NATS_RETRY_SECONDS, job_id)
         except UnreadableSecretError:
@@ -136,11 +136,11 @@ class WebhookDelivery:
             self._sending.discard(job_id)
 
     async def _attempt(self, record: JobRecord) -> WebhookAttempt:
-        """Send the event once. Raises UnreadableSecretError, and nats.errors.Error or OSError for NATS."""
+        """Send the event once. Raises UnreadableSecretError or UnavailableError."""
+        secret = await self._secrets.get(record.tenant)  # first: an election may take seconds
         now = datetime.now(UTC)
         attempt = WebhookAttempt(at=int(now.timestamp()))
         body = event_body(record, self._view(record))
-        secret = await self._secrets.get(record.tenant)
         headers = sign(secret.signing(now.timestamp()), event_id(record), now, body)
         with tracing.span("webhook", attributes=_attributes(record)) as span:
             if position := trace_context.current():

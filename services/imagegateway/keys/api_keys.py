@@ -39,6 +39,8 @@ FIRST_KEY_NAME: Final = "made at the first start"
 """Name of the key that the first start of a gateway creates."""
 RESPONSE_FORMATS: Final = ("", "url", "b64_json")
 """Default response formats of a key; empty: the model's."""
+POLICY: Final = ("name", "prefer", "response_format", "scopes", "models", "quota", "expires_at")
+"""Fields of a key that its secrets share and that an update changes."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 

@@ -41,7 +41,7 @@ class GatewayKeys:
         RevokedKeyError for a revoked key.
         """
         digest = fingerprint(secret)
-        adopted = [key for key in await self._store.list() if self._gateway in key.adopted_by]
+        adopted = await self._store.adopted_by(self._gateway)
         if [key.digest for key in adopted] == [digest]:
             return
         event = self._event("AdoptKey", target=key_id(digest))
@@ -51,7 +51,7 @@ class GatewayKeys:
         others = {gateway for key in released for gateway in key.adopted_by} - {self._gateway}
         gone = {gateway for gateway in others if await gateway_presence.is_gone(self._client, gateway)}
         async with self._audit.change(event):
-            await self._store.adopt(secret, self._gateway, gone)
+            event.target = (await self._store.adopt(secret, self._gateway, gone)).id
 
     async def has_lasting_key(self) -> bool:
         """Return whether a key exists that outlives its stack."""

@@ -13,6 +13,7 @@ from imagegateway.keys import key_tags
 from imagegateway.keys.api_keys import (
     API_KEY_NAME,
     BUCKET,
+    POLICY,
     ApiKey,
     RevokedKeyError,
     current_records,
@@ -30,7 +31,7 @@ from imagegateway.platform.stored_values import Decoder
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
     from imagegateway.keys.policy import Quota, Scope
@@ -100,6 +101,10 @@ class KeyStore:
         keys = [*current_records(records).values(), *(revoked_records(records).values() if revoked else ())]
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
+    async def adopted_by(self, gateway: str) -> tuple[ApiKey, ...]:
+        """Return the records of the secrets that a gateway has adopted, without those of revoked keys."""
+        return tuple(_adopted_secrets(await self._all(), gateway))
+
     async def list_with_previous_roots(self) -> tuple[ApiKey, ...]:
         """Return the keys whose tags need a previous root secret, oldest first."""
         return tuple(key for key in await self.list() if key.root not in {"", self._root.id})
@@ -118,10 +123,13 @@ class KeyStore:
             return changed
 
         found = await self.get(key_id)
-        if found is None:
-            return None
-        changed = await self._change(found.digest, checked)
-        return None if changed is None or changed.revoked_at else changed
+        while found:
+            changed = await self._change(found.digest, checked)
+            newest = await self.get(key_id)
+            if newest is None or newest.digest == found.digest:
+                return None if changed is None or changed.revoked_at else changed
+            found = newest  # a rotation meanwhile
+        return None
 
     async def rotate(self, key_id: str, overlap: int) -> tuple[str, ApiKey] | None:
         """Issue a new secret of a key, and return the secret and its record. None: no such key.
@@ -143,12 +151,14 @@ class KeyStore:
             root=self._root.id,
         )
         await self._kv.put(new.digest, encode(new))
+        records = await self._all()
+        new = await self._carry_over(found, new, records)
 
         def retire(key: ApiKey | None) -> ApiKey | None:
             end = now + overlap
             return key and replace(key, retired_at=min(key.retired_at or end, end))
 
-        for digest, key in (await self._all()).items():
+        for digest, key in records.items():
             if key.id == key_id and digest != new.digest and not key.revoked_at:
                 await self._change(digest, retire)
         return secret, new
@@ -163,16 +173,18 @@ class KeyStore:
         return found and replace(found, revoked_at=now)
 
     async def adopt(self, secret: str, gateway: str, gone: AbstractSet[str] = frozenset()) -> ApiKey:
-        """Accept the secret in a gateway's settings, and release the key that the gateway adopted before.
+        """Accept the secret in a gateway's settings, and release the one that the gateway adopted before.
 
-        An adopted key has every scope. A released key stays valid while other gateways, except those that are `gone`,
-        have adopted it. Idempotent. Raises RevokedKeyError for a revoked key.
+        The first one has every scope. Each further one is a secret of the same key, with its id and policy, as
+        after a rotation. A released secret stays valid while other gateways, except those that are `gone`, have
+        adopted it. Idempotent. Raises RevokedKeyError for a revoked key.
         """
         chosen = fingerprint(secret)
+        before = _adopted_key(await self._all(), gateway)
 
         def accept(key: ApiKey | None) -> ApiKey | None:
             if key is None:
-                return replace(self._new(chosen, "default", API_KEY_NAME), scopes=ALL_SCOPES, adopted_by=(gateway,))
+                return self._adopted(chosen, gateway, before)
             if key.revoked_at or not key.adopted_by or gateway in key.adopted_by:
                 return key  # revoked, created, or adopted already
             return replace(key, adopted_by=(*key.adopted_by, gateway))
@@ -186,7 +198,10 @@ class KeyStore:
         adopted = await self._change(chosen, accept)
         if adopted is None or adopted.revoked_at:
             raise RevokedKeyError
-        for digest, key in (await self._all()).items():
+        records = await self._all()
+        if before and before.id == adopted.id and before.digest != chosen:
+            adopted = await self._carry_over(before, adopted, records)
+        for digest, key in records.items():
             if digest != chosen and gateway in key.adopted_by and not key.revoked_at:
                 await self._change(digest, release)
                 _log.info("adopted_key_replaced", key_id=key.id, by=adopted.id)
@@ -204,6 +219,24 @@ class KeyStore:
     def _new(self, digest: str, tenant: str, name: str) -> ApiKey:
         now = self._now()
         return ApiKey(id=key_id(digest), tenant=tenant, name=name, created_at=now, issued_at=now, digest=digest)
+
+    def _adopted(self, digest: str, gateway: str, before: ApiKey | None) -> ApiKey:
+        """Return a new record of an adopted secret. `before`: record of the key that the secret continues."""
+        if before is None:
+            return replace(self._new(digest, "default", API_KEY_NAME), scopes=ALL_SCOPES, adopted_by=(gateway,))
+        issued_at = max(self._now(), before.issued_at + 1)
+        return replace(before, digest=digest, issued_at=issued_at, retired_at=0, adopted_by=(gateway,), root="")
+
+    async def _carry_over(self, before: ApiKey, new: ApiKey, records: Mapping[str, ApiKey]) -> ApiKey:
+        """Return the record of a key's new secret, with updates that the record before has had meanwhile.
+
+        `before`: the record as the new one was made from it; `records`: those after the new one was written.
+        """
+        latest = records.get(before.digest, before)
+        changes = {name: getattr(latest, name) for name in POLICY if getattr(latest, name) != getattr(before, name)}
+        if not changes:
+            return new
+        return await self._change(new.digest, lambda key: key and replace(key, **changes)) or new
 
     async def _all(self) -> dict[str, ApiKey]:
         decoder, found = Decoder(BUCKET), {}
@@ -241,3 +274,16 @@ class KeyStore:
                     raise
                 continue
             return after
+
+
+def _adopted_key(records: Mapping[str, ApiKey], gateway: str) -> ApiKey | None:
+    """Return the newest record of the key that a gateway adopted last; None: no key, or a revoked one."""
+    adopted = _adopted_secrets(records, gateway)
+    return current_records(records.values())[adopted[-1].id] if adopted else None
+
+
+def _adopted_secrets(records: Mapping[str, ApiKey], gateway: str) -> list[ApiKey]:
+    """Return the records of the secrets that a gateway has adopted, newest last, without those of revoked keys."""
+    current = current_records(records.values())
+    found = (key for key in records.values() if gateway in key.adopted_by and key.id in current)
+    return sorted(found, key=lambda key: key.issued_at)

@@ -20,9 +20,9 @@ from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError, invalid, missing
 from imagegateway.platform.kv_mirror import Follower
 from imagegateway.platform.nats import bucket
+from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.platform.stored_values import StoredObject
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from nats.js.errors import KeyNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -66,34 +66,46 @@ class ProviderKeys:
     """Store of provider keys. One per process."""
 
     def __init__(
-        self, js: JetStreamContext, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time
+        self,
+        js: JetStreamContext,
+        kv: KeyValue,
+        root: RootSecret,
+        clock: Callable[[], float] = time.time,
+        outage: asyncio.Event | None = None,
     ) -> None:
-        self._kv = kv
+        """`outage` as in SharedDocuments."""
+        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
+            kv, empty=None, encode=lambda sealed: sealed or b"", decode=bytes, deletes_empty=True, outage=outage
+        )
         self._sealer = root.sealer(PURPOSE)
         self._clock = clock
         self._follower = Follower(js, BUCKET, _read, self._on_change)
         self._sealed: dict[str, Mapping[str, bytes]] = {}
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, root: RootSecret) -> ProviderKeys:
+    async def open(
+        cls, client: Client, replicas: int, root: RootSecret, outage: asyncio.Event | None = None
+    ) -> ProviderKeys:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
         js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas), root)
+        return cls(js, await bucket(js, BUCKET, replicas), root, outage=outage)
 
     # ---- administration: reads and writes the bucket
 
     async def set(self, tenant: str, route: str, key: str) -> ProviderKey:
-        """Store a key, replacing the previous one. Raises GatewayError as `check`, nats.errors.Error or OSError."""
+        """Store a key, replacing the previous one. Raises GatewayError as `check`, or UnavailableError."""
         check(key)
         made = int(self._clock())
         value = {"tenant": tenant, "route": route, "key": key, "created_at": made}
-        await self._kv.put(_name(tenant, route), self._sealer.seal(json.dumps(value).encode()))
+        sealed, name = self._sealer.seal(json.dumps(value).encode()), _name(tenant, route)
+        await self._documents.change(name, lambda _: (sealed, None))
+        self._documents.forget(name)
         return ProviderKey(route, made, _last_four(key))
 
     async def list(self, tenant: str, routes: Collection[str]) -> list[ProviderKey]:
-        """Return a tenant's stored keys for these routes, in their order. Raises nats.errors.Error or OSError."""
+        """Return a tenant's stored keys for these routes, in their order. Raises UnavailableError."""
         # Single reads go to the leader, which has the latest writes.
-        found = await asyncio.gather(*(self._get(tenant, route) for route in routes))
+        found = await asyncio.gather(*(self._read(tenant, route) for route in routes))
         return [
             self._describe(tenant, route, sealed)
             for route, sealed in zip(routes, found, strict=True)
@@ -101,11 +113,13 @@ class ProviderKeys:
         ]
 
     async def delete(self, tenant: str, route: str) -> bool:
-        """Delete a key. Return True if it existed. Raises nats.errors.Error or OSError."""
-        if await self._get(tenant, route) is None:
-            return False
-        await self._kv.delete(_name(tenant, route))
-        return True
+        """Delete a key. Return True if it existed. Raises UnavailableError."""
+        name = _name(tenant, route)
+        existed = await self._documents.read(name) is not None
+        if existed:
+            await self._documents.change(name, lambda _: (None, None))
+        self._documents.forget(name)
+        return existed
 
     # ---- use: answers from memory
 
@@ -139,11 +153,12 @@ class ProviderKeys:
             tenants.setdefault(entry.tenant_digest, {})[entry.route] = entry.key
         self._sealed = {digest: MappingProxyType(keys) for digest, keys in tenants.items()}
 
-    async def _get(self, tenant: str, route: str) -> bytes | None:
-        try:
-            return (await self._kv.get(_name(tenant, route))).value or b""
-        except KeyNotFoundError:
-            return None
+    async def _read(self, tenant: str, route: str) -> bytes | None:
+        """Return the encrypted key; None: none is stored."""
+        name = _name(tenant, route)
+        sealed = await self._documents.read(name)
+        self._documents.forget(name)
+        return sealed
 
     def _describe(self, tenant: str, route: str, sealed: bytes) -> ProviderKey:
         value = self._open(tenant, route, sealed)

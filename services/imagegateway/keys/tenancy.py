@@ -41,7 +41,7 @@ class Tenancy:
         return cls(
             ring=KeyRing(client.jetstream(), note_use=last_use.note, tokens=OperatorTokens(root)),
             tenants=tenants,
-            provider_keys=await ProviderKeys.open(client, replicas, root),
+            provider_keys=await ProviderKeys.open(client, replicas, root, outage),
             rates=await RateLimiter.open(client, replicas, tenants, outage),
             last_use=last_use,
         )

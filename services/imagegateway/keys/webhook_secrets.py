@@ -8,15 +8,17 @@ import json
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
 from imagegateway.platform.nats import bucket
+from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.platform.stored_values import StoredObject
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from imagegateway.keys.root_secret import RootSecret
@@ -49,50 +51,58 @@ class WebhookSecret:
 class WebhookSecrets:
     """Store of webhook secrets in a JetStream bucket."""
 
-    def __init__(self, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time) -> None:
-        self._kv = kv
+    def __init__(
+        self,
+        kv: KeyValue,
+        root: RootSecret,
+        clock: Callable[[], float] = time.time,
+        outage: asyncio.Event | None = None,
+    ) -> None:
+        """`outage` as in SharedDocuments."""
+        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
+            kv, empty=None, encode=lambda stored: stored or b"", decode=bytes, outage=outage
+        )
         self._sealer = root.sealer(PURPOSE)
         self._clock = clock
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, root: RootSecret) -> WebhookSecrets:
+    async def open(
+        cls, client: Client, replicas: int, root: RootSecret, outage: asyncio.Event | None = None
+    ) -> WebhookSecrets:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        return cls(await bucket(client.jetstream(), BUCKET, replicas), root)
+        return cls(await bucket(client.jetstream(), BUCKET, replicas), root, outage=outage)
 
     async def get(self, tenant: str) -> WebhookSecret:
-        """Return the tenant's secret. Create it if absent. Raises UnreadableSecretError or nats.errors.Error."""
-        while True:
-            stored, revision = await self._read(tenant)
-            if stored is not None:
-                return self._open(stored)
-            fresh = WebhookSecret(_new(), int(self._clock()))
-            if await self._write(tenant, fresh, revision):
-                return fresh
+        """Return the tenant's secret. Create it if absent. Raises UnreadableSecretError or UnavailableError."""
+        key = _key(tenant)
+        stored = await self._documents.read(key)
+        if stored is None:
+            fresh = self._seal(WebhookSecret(_new(), int(self._clock())))
+            stored = await self._documents.change(key, partial(_first, fresh))
+        self._documents.forget(key)
+        return self._open(stored)
 
     async def rotate(self, tenant: str) -> WebhookSecret:
-        """Replace the tenant's secret, readable or not. Each of several concurrent rotations takes effect.
+        """Replace the tenant's secret, readable or not. Each of several concurrent rotations takes effect, once.
 
-        Raises nats.errors.Error.
+        Raises UnavailableError.
         """
-        while True:
-            stored, revision = await self._read(tenant)
-            now = int(self._clock())
-            fresh = WebhookSecret(_new(), now)
-            if stored is not None:
-                with suppress(UnreadableSecretError):
-                    fresh = replace(
-                        fresh, previous=self._open(stored).secret, previous_expires_at=now + OVERLAP_SECONDS
-                    )
-            if await self._write(tenant, fresh, revision):
-                return fresh
+        now = int(self._clock())
+        fresh = WebhookSecret(_new(), now)
 
-    async def _read(self, tenant: str) -> tuple[bytes | None, int]:
-        """Return the encrypted entry and its revision. A deleted entry is None with its revision."""
-        try:
-            entry = await self._kv.get(_key(tenant))
-        except KeyNotFoundError as error:
-            return None, (error.entry.revision or 0) if error.entry else 0
-        return entry.value or b"", entry.revision or 0
+        def step(stored: bytes | None) -> tuple[bytes | None, WebhookSecret]:
+            nonlocal fresh
+            with suppress(UnreadableSecretError):
+                before = self._open(stored or b"")
+                if fresh.secret in {before.secret, before.previous}:  # by a write without an acknowledgement
+                    return stored, fresh
+                fresh = replace(fresh, previous=before.secret, previous_expires_at=now + OVERLAP_SECONDS)
+            return self._seal(fresh), fresh
+
+        key = _key(tenant)
+        rotated = await self._documents.change(key, step)
+        self._documents.forget(key)
+        return rotated
 
     def _open(self, stored: bytes) -> WebhookSecret:
         try:
@@ -106,20 +116,14 @@ class WebhookSecrets:
         except (InvalidToken, ValueError):
             raise UnreadableSecretError from None
 
-    async def _write(self, tenant: str, secret: WebhookSecret, revision: int) -> bool:
-        value = json.dumps(
-            {
-                "secret": secret.secret,
-                "created_at": secret.created_at,
-                "previous": secret.previous,
-                "previous_expires_at": secret.previous_expires_at,
-            }
-        )
-        try:
-            await self._kv.update(_key(tenant), self._sealer.seal(value.encode()), last=revision)
-        except KeyWrongLastSequenceError:
-            return False
-        return True
+    def _seal(self, secret: WebhookSecret) -> bytes:
+        return self._sealer.seal(json.dumps(asdict(secret)).encode())
+
+
+def _first(fresh: bytes, stored: bytes | None) -> tuple[bytes, bytes]:
+    """Return the stored entry, or a fresh one in place of none."""
+    kept = fresh if stored is None else stored
+    return kept, kept
 
 
 def _key(tenant: str) -> str:

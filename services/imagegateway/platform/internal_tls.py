@@ -10,6 +10,7 @@ import asyncio
 import ssl
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _CHECK_SECONDS: Final = 5.0
 """Shortest time between two checks of the files, in seconds. Handshakes after a check use new files."""
 _HANDSHAKE_SECONDS: Final = 5.0
+_UNSUITABLE_PURPOSE: Final = 26
+"""OpenSSL's code for a certificate whose extended key usage excludes its use."""
 _log = logs.get(__name__)
 
 
@@ -65,13 +68,10 @@ class TlsMaterial:
         """
         certificate, key, authority = (path.read_bytes() for path in (files.certificate, files.key, files.authority))
         _check(files, certificate, key, role)
-        return cls(
-            certificate,
-            key,
-            authority,
-            _context(ssl.PROTOCOL_TLS_SERVER, files, authority),
-            _context(ssl.PROTOCOL_TLS_CLIENT, files, authority),
-        )
+        server_context = _context(ssl.PROTOCOL_TLS_SERVER, files, authority)
+        client_context = _context(ssl.PROTOCOL_TLS_CLIENT, files, authority)
+        _check_chain(files, server_context, client_context, role)
+        return cls(certificate, key, authority, server_context, client_context)
 
     @property
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
@@ -226,6 +226,27 @@ def _check(files: TlsFiles, certificate: bytes, key: bytes, role: Role | None) -
         raise ValueError(f"{files.certificate} names {', '.join(names) or 'no host'}, but not the role {role}")
 
 
+def _check_chain(
+    files: TlsFiles, server_context: ssl.SSLContext, client_context: ssl.SSLContext, role: Role | None
+) -> None:
+    """Raise ValueError for a certificate that peers with the same authorities refuse, by a handshake in memory."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(to_client, to_server)
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    try:
+        for side in (client, server, client):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code != _UNSUITABLE_PURPOSE:
+            cause = f"is signed by no authority in {files.authority}: {error.verify_message}"
+        elif role in {None, Role.ENVOY}:  # It may only call others.
+            return
+        else:
+            cause = "has an extended key usage that excludes servers"
+        raise ValueError(f"{files.certificate} {cause}") from None
+
+
 def _dns_names(certificate: x509.Certificate) -> list[str]:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -239,6 +260,7 @@ def _context(protocol: ssl._SSLMethod, files: TlsFiles, authority: bytes) -> ssl
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False  # roles take the place of host names
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in gRPC and Envoy: an authority need not be a root
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(files.certificate, files.key)
     context.load_verify_locations(cadata=authority.decode("ascii"))

@@ -32,8 +32,9 @@ _RETRY_SECONDS: Final = 0.2
 """Pause after a read without an answer."""
 _MAX_PAUSE_SECONDS: Final = 0.05
 """Longest pause after a conflict. Random pauses let each of many replicas succeed."""
-_TEMPORARY: Final = 10008
-"""JetStream's error code for a refusal that ends by itself: the cluster has no leader."""
+_PASSING: Final = frozenset({10008, 10071, 10164})
+"""JetStream's error codes for refusals that end by themselves: the cluster has no leader, or a deletion is not the
+next write of its document, for which an update has an error class."""
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _log = logs.get(__name__)
@@ -58,6 +59,8 @@ class _Change(Generic[_T]):
 class SharedDocuments(Generic[_T]):
     """Documents of one bucket. `empty` is the value of an absent document.
 
+    `deletes_empty`: a document that becomes empty is deleted instead of written.
+
     `decode` raises ValueError for bytes that are no document; such a document counts as empty and is replaced. A
     server that does not answer is asked again for some time, but not while `outage` is set.
     """
@@ -69,6 +72,7 @@ class SharedDocuments(Generic[_T]):
         empty: _T,
         encode: Callable[[_T], bytes],
         decode: Callable[[bytes], _T],
+        deletes_empty: bool = False,
         outage: asyncio.Event | None = None,
     ) -> None:
         self._kv = kv
@@ -76,6 +80,7 @@ class SharedDocuments(Generic[_T]):
         self._empty = empty
         self._encode = encode
         self._decode = decode
+        self._deletes_empty = deletes_empty
         self._known: dict[str, _Known[_T]] = {}
         self._waiting: dict[str, list[_Change[_T]]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
@@ -158,7 +163,7 @@ class SharedDocuments(Generic[_T]):
             known = None
             self._known.pop(name, None)
             if self._is_over(deadline):
-                raise UnavailableError("the job store does not accept the change of a limit")
+                raise UnavailableError("the job store does not accept the change")
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  only spreads load
             pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
@@ -170,14 +175,17 @@ class SharedDocuments(Generic[_T]):
         """
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
+                if self._deletes_empty and value == self._empty:
+                    await self._kv.delete(name, last=revision)
+                    return 0  # the deletion's revision is not known: the next write reads it after a conflict
                 return await self._kv.update(name, self._encode(value), last=revision)
         except KeyWrongLastSequenceError:
             return None
         except (APIError, nats.errors.MaxPayloadError) as error:
-            if isinstance(error, APIError) and error.err_code == _TEMPORARY:
+            if isinstance(error, APIError) and error.err_code in _PASSING:
                 return None
             _log.error("shared_document_refused", name=name, error=str(error))
-            raise UnavailableError("the job store refuses the change of a limit") from error
+            raise UnavailableError("the job store refuses the change") from error
         except (TimeoutError, nats.errors.Error, OSError) as error:
             _log.warning("shared_document_unacknowledged", name=name, error=type(error).__name__)
             return None

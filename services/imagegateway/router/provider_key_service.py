@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-import nats.errors
-from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.platform.errors import invalid
 from imagegateway.router import call_context
 from imagegateway.v1 import provider_key_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from imagegateway.keys.provider_keys import ProviderKey, ProviderKeys
     from imagegateway.platform.grpc_server import Context
@@ -30,24 +27,21 @@ class ProviderKeyService(pb_grpc.ProviderKeyServiceServicer):
 
     async def SetProviderKey(self, request: pb.SetProviderKeyRequest, context: Context) -> pb.ProviderKey:
         route = self._checked_route(request.route)
-        with _store_errors():
-            stored = await self._keys.set(call_context.current().tenant, route, request.key)
+        stored = await self._keys.set(call_context.current().tenant, route, request.key)
         await self._keys.refresh()
         return _public(stored)
 
     async def ListProviderKeys(
         self, request: pb.ListProviderKeysRequest, context: Context
     ) -> pb.ListProviderKeysResponse:
-        with _store_errors():
-            stored = await self._keys.list(call_context.current().tenant, self._routes)
+        stored = await self._keys.list(call_context.current().tenant, self._routes)
         return pb.ListProviderKeysResponse(object="list", data=map(_public, stored))
 
     async def DeleteProviderKey(
         self, request: pb.DeleteProviderKeyRequest, context: Context
     ) -> pb.DeleteProviderKeyResponse:
         route = self._checked_route(request.route)
-        with _store_errors():
-            deleted = await self._keys.delete(call_context.current().tenant, route)
+        deleted = await self._keys.delete(call_context.current().tenant, route)
         await self._keys.refresh()
         return pb.DeleteProviderKeyResponse(object="provider_key", route=route, deleted=deleted)
 
@@ -59,15 +53,6 @@ class ProviderKeyService(pb_grpc.ProviderKeyServiceServicer):
             )
         call_context.current().log["provider"] = route
         return route
-
-
-@contextlib.contextmanager
-def _store_errors() -> Iterator[None]:
-    """Raise GatewayError SERVICE_UNAVAILABLE where NATS does not answer the body: the caller may repeat the call."""
-    try:
-        yield
-    except (nats.errors.Error, OSError):
-        raise unavailable() from None
 
 
 def _public(stored: ProviderKey) -> pb.ProviderKey:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import nats.errors
-from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context
@@ -43,11 +41,9 @@ class WebhookService(pb_grpc.WebhookServiceServicer):
 
 
 async def _public(secret_call: Awaitable[WebhookSecret]) -> pb.WebhookSecret:
-    """Return the public form of the secret that `secret_call` returns. Raises GatewayError."""
+    """Return the public form of the secret that `secret_call` returns. Raises GatewayError or UnavailableError."""
     try:
         secret = await secret_call
-    except (nats.errors.Error, OSError):
-        raise unavailable() from None
     except UnreadableSecretError:
         raise GatewayError(
             ErrorReason.ERROR_REASON_WEBHOOK_SECRET_UNREADABLE,

@@ -114,6 +114,7 @@ def document(settings: Settings, upstreams: Upstreams, folder: Path | None = Non
     `folder`: folder for copies of the files that the document names. Without it, the document names files of this
     package and of `run/`, and holds the settings of the hooks, a secret, itself.
     """
+    upstreams.check_certificates(settings)
     if folder is None:
         settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         sockets.make_folder(settings.socket("envoy-admin").parent)

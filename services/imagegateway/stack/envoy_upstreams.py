@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -71,6 +72,16 @@ class Upstreams:
             Upstream(tuple(settings.uploads_address(replica) for replica in replicas)),
             Upstream((settings.media_address,)),
         )
+
+    def check_certificates(self, settings: Settings) -> None:
+        """Raise SettingError for certificates that the processes refuse. Files of another machine are not checked."""
+        from imagegateway.platform.internal_tls import InternalTls, Role  # noqa: PLC0415  loads 9 MB
+
+        files = settings.internal.tls_files
+        if not files or not any(upstream.is_remote for upstream in (self.routers, self.uploads, self.media)):
+            return
+        if all(os.access(path, os.R_OK) for path in (files.certificate, files.key, files.authority)):
+            InternalTls(files, role=Role.ENVOY)
 
 
 def write_certificates(files: TlsFiles, folder: Path) -> None:
