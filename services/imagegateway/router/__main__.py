@@ -99,7 +99,7 @@ async def main(process: Process, replica: int) -> None:
         except (nats.errors.Error, OutcomeUnknownError, UnavailableError) as error:
             if process.is_started:
                 raise
-            _log.warning("start_repeated", error=repr(error))
+            _log.warning("start_repeated", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(_START_PAUSE)
 
 

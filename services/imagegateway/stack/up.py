@@ -72,6 +72,7 @@ def up(settings: Settings, options: StartOptions) -> int:
     # Own prices that can't be read and trace settings stop the start here, and not each process.
     Catalog.load(settings.source)
     tracing.protocol()
+    preflight.check_nats(settings)
     preflight.make_private(settings.data_dir)
     with preflight.lock(settings):
         preflight.check_port(settings)
