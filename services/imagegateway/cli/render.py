@@ -43,7 +43,7 @@ def envoy(
         endpoints=eds.absolute() if eds else None,
     )
     current = settings_here()
-    require(current, "SECRET_KEY")  # a secret of its own would refuse the keys of all callers
+    require(current, "SECRET_KEY")  # Envoy refuses all keys under another secret
     document = envoy_config.document(current, upstreams, files.absolute() if files else None)
     print(document, end="")
 

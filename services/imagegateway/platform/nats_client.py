@@ -50,7 +50,7 @@ class Client(nats_py.Client):
         return subscription
 
     async def close(self) -> None:
-        """Close the connection. Between two connections, drop what waits for the next one."""
+        """Close the connection. Between two connections, drop the commands that wait for the next one."""
         if not self.is_connected:
             self._pending = []
             self._pending_data_size = 0
