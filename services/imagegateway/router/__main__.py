@@ -123,7 +123,7 @@ async def _serve(process: Process, replica: int) -> None:
         links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
-        catalog = Catalog.load(current.source)
+        catalog = Catalog.of(current)
         outbound = Outbound.open(current)
         resources.push_async_callback(outbound.aclose)
         tls = InternalTls.open(current.internal, Role.ROUTER)
