@@ -204,11 +204,26 @@ local function from_grpc(headers)
 end
 
 -- Remove the body of a status or method without one: clients would read it as the connection's next response.
-local function remove_body(handle)
+-- Without a length, HTTP/1 would end such a body by a chunk. In HTTP/2 some clients miss the bytes of a 304's length.
+local function remove_body(handle, code)
   local length = handle:headers():get("content-length")
   local body = handle:body(true)
   if body then body:setBytes("") end
-  if length then handle:headers():replace("content-length", length) end
+  if code == 304 and handle:streamInfo():protocol():sub(1, 6) ~= "HTTP/1" then length = nil end
+  if length then
+    handle:headers():replace("content-length", length)
+  else
+    handle:headers():remove("content-length")
+  end
+end
+
+-- Remove gRPC's trailers, which say nothing to callers of HTTP. Meanwhile the body passes without a wait.
+local function remove_trailers(handle)
+  local trailers = handle:trailers()
+  if trailers == nil then return end
+  local names = {}
+  for name in pairs(trailers) do names[#names + 1] = name end
+  for _, name in ipairs(names) do trailers:remove(name) end
 end
 
 -- Turn Envoy's refusal of a flooding address into a response of gRPC-Web, whose clients ignore HTTP's status.
@@ -255,7 +270,7 @@ function envoy_on_response(handle)
   -- From here on `handle:body` may yield, after which `headers` is invalid.
   if code == 304 or (facts["head"] and api) then
     if code == 304 then headers:remove("content-type") end
-    remove_body(handle)
+    remove_body(handle, code)
   elseif failure then
     local body = handle:body(true)
     if body then body:setBytes(failure) end
@@ -264,4 +279,5 @@ function envoy_on_response(handle)
   elseif code == 400 and not from_upstream and not has_type(headers, JSON) then
     translate_refusal(handle)
   end
+  if api and from_upstream then remove_trailers(handle) end
 end

@@ -120,6 +120,7 @@ def test_certificate_that_processes_refuse_is_named_where_its_files_are_present(
     [
         ((), "--routers, --uploads, --media, or --eds"),
         (STATIC[:4], "--media"),
+        ((*STATIC[:4], "--media", " ,"), "Envoy needs addresses: --media"),
         ((*STATIC, "--eds", "folder"), "--eds replaces"),
         (("--routers", "10.0.0.1:1", *STATIC[2:]), "--routers: an address must be unix:"),
     ],
@@ -128,3 +129,11 @@ def test_wrong_options_are_named(tmp_path: Path, options: tuple[str, ...], messa
     done = command.run("render", "envoy", *options, data_dir=str(tmp_path), secret_key="0123456789abcdef")
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_root_secret_of_the_other_parts_is_needed(tmp_path: Path) -> None:
+    done = command.run("render", "envoy", *STATIC, data_dir=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "IMAGEGATEWAY_SECRET_KEY must be set" in done.stderr
+    (tmp_path / "secret-key").write_text("0123456789abcdef")
+    assert command.run("render", "envoy", *STATIC, data_dir=str(tmp_path)).returncode == 0

@@ -105,6 +105,25 @@ async def test_requests_are_answered_after_a_restart_of_the_server(client: Clien
     assert (await client.request("echo", b"after", timeout=5)).data == b"after"
 
 
+async def test_close_without_a_server_drops_what_waits_for_one(nats: Nats, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await connect(nats.settings, "test")
+    transport = client._transport
+    assert transport
+    nats.kill()
+    try:
+        await until(lambda: not client.is_connected)
+        await client.publish("news", b"kept for the next connection")
+
+        def refuse(_data: list[bytes]) -> None:
+            raise RuntimeError("the handler is closed")  # as uvloop does
+
+        monkeypatch.setattr(transport, "writelines", refuse)
+        await client.close()
+    finally:
+        nats.start()
+    assert client.is_closed
+
+
 async def test_header_that_an_enum_names_has_its_name(client: Client) -> None:
     await client.subscribe("echo", cb=_echo)
     answer = await client.request("echo", b"", headers={Header.MSG_ID: "1"})

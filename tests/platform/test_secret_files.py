@@ -42,10 +42,10 @@ def test_file_holds_the_secret_without_its_line_end(file: Path) -> None:
 @pytest.mark.parametrize("name", ["API_KEY", "SECRET_KEY", "SECRET_KEY_PREVIOUS", "NATS_URL"])
 def test_every_secret_of_the_gateway_may_come_from_a_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / "secret"
-    path.write_text("http://a-secret-of-20-characters.example\n")
+    path.write_text("nats://a-secret-of-20-characters.example\n")
     found = getattr(load(Source({f"IMAGEGATEWAY_{name}_FILE": str(path)})), name.lower())
     assert isinstance(found, Secret)
-    assert found.reveal() == "http://a-secret-of-20-characters.example"
+    assert found.reveal() == "nats://a-secret-of-20-characters.example"
     assert "secret-of" not in repr(found)
 
 

@@ -141,3 +141,54 @@ def test_trusted_proxies_are_addresses_and_networks() -> None:
 def test_trusted_proxy_that_is_no_network_is_refused_by_name(text: str) -> None:
     with pytest.raises(SettingError, match=f"IMAGEGATEWAY_TRUSTED_PROXIES .*{text}"):
         load(given(TRUSTED_PROXIES=text))
+
+
+@pytest.mark.parametrize("host", ["", "*", "[::1]", "300.1.1.1", "metrics.internal"])
+def test_metrics_host_that_is_no_ip_address_is_refused_by_name(host: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_METRICS_HOST must be an IP address"):
+        load(given(METRICS_HOST=host))
+
+
+@pytest.mark.parametrize(("text", "host"), [("localhost", "127.0.0.1"), ("::", "::"), ("10.1.2.3", "10.1.2.3")])
+def test_metrics_host_is_an_ip_address(text: str, host: str) -> None:
+    assert load(given(METRICS_HOST=text)).metrics_host == host
+
+
+@pytest.mark.parametrize("entry", ["a:0", "a:99999", "[::1]:70000", "http://a", "a/b"])
+def test_allowed_host_that_is_no_host_and_port_is_refused_by_name(entry: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_ALLOW_HOSTS: "):
+        load(given(ALLOW_HOSTS=f"b:80, {entry}"))
+
+
+@pytest.mark.parametrize("count", ["0", "2", "4", "7"])
+def test_copies_that_are_no_majority_are_refused_by_name(count: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_NATS_REPLICAS must be "):
+        load(given(NATS_REPLICAS=count))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a", ",", "nats://a:4222,", "nats://", "nats://u:secret@a:99999", "nats://u:secret@:4222"]
+)
+def test_nats_url_that_names_no_server_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_NATS_URL must be URLs") as caught:
+        load(given(NATS_URL=url))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["a", "a:4222", "nats://u:p@a:4222,tls://b", "wss://a", "nats://[::1]:4222"])
+def test_nats_url_with_servers_is_accepted(url: str) -> None:
+    assert load(given(NATS_URL=url)).nats_url.reveal() == url
+
+
+@pytest.mark.parametrize("url", ["https://*.example.com", 'https://a"b', "https://a\\b", "https://a/<path>"])
+def test_public_url_with_characters_of_no_url_is_refused(url: str) -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_PUBLIC_URL must "):
+        load(given(PUBLIC_URL=url))
+
+
+def test_settings_file_that_is_no_text_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("IMAGEGATEWAY_SETTINGS", str(file))
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_SETTINGS: "):
+        Source.load()

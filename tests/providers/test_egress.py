@@ -111,3 +111,17 @@ def test_timeout_of_a_route_replaces_the_adapters() -> None:
 def test_timeout_out_of_range_stops_the_start(value: str) -> None:
     with pytest.raises(SettingError, match="IMAGEGATEWAY_BFL_TIMEOUT"):
         check_routes(given(BFL_TIMEOUT=value))
+
+
+@pytest.mark.parametrize(
+    "url", ["api.example.com", "file:///etc", "https://", "https://a/v1?k=1", "https://a:0", "http://[a"]
+)
+def test_base_url_that_is_no_origin_stops_the_start(url: str) -> None:
+    with pytest.raises(SettingError, match="IMAGEGATEWAY_BFL_BASE_URL must be an origin"):
+        check_routes(given(BFL_BASE_URL=url))
+    check_routes(given(BFL_BASE_URL="http://127.0.0.1:9/v1/"))
+
+
+def test_address_of_a_family_without_a_port_stops_the_start() -> None:
+    with pytest.raises(SettingError, match="IMAGEGATEWAY_OPENAI_URL"):
+        check_routes(given(OPENAI_URL="tcp://providers"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.setting_source import Source
+from imagegateway.platform.setting_source import SettingError, Source
+from imagegateway.platform.settings import load
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.model_description import describe_model
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -62,3 +63,26 @@ def test_half_configured_route_is_skipped() -> None:
 )
 def test_native_and_former_ids_are_aliases(name: str, model_id: str) -> None:
     assert catalog_with().resolve(name).id == model_id
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "message"),
+    [
+        (
+            "generate",
+            "bfl/flux-2-klien-9b",
+            r"There is no model 'bfl/flux-2-klien-9b'. Did you mean bfl/flux-2-klein-9b",
+        ),
+        ("edit", "", r"There is no model ''"),
+        ("video", "local/sketch", r"local/sketch makes no videos"),
+    ],
+)
+def test_default_model_that_cannot_serve_is_refused_by_its_setting(operation: str, name: str, message: str) -> None:
+    """Such a default would fail the list of models, too."""
+    setting = f"IMAGEGATEWAY_DEFAULT_{operation.upper()}_MODEL"
+    with pytest.raises(SettingError, match=rf"^{setting}: {message}"):
+        catalog_with().check_defaults({**load(Source({})).default_models, operation: name})
+
+
+def test_default_models_of_the_settings_can_serve() -> None:
+    catalog_with().check_defaults(load(Source({})).default_models)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 from imagegateway.cli.errors import CommandError
-from imagegateway.cli.local import settings_here
+from imagegateway.cli.local import require, settings_here
 from imagegateway.platform import addresses
 from imagegateway.stack import envoy_config
 from imagegateway.stack.envoy_upstreams import Upstream, Upstreams
@@ -34,7 +34,7 @@ def envoy(
     given = {"--routers": routers, "--uploads": uploads, "--media": media}
     if eds and any(given.values()):
         raise CommandError(f"--eds replaces {', '.join(given)}: leave these out")
-    if missing := [name for name, text in given.items() if not text and not eds]:
+    if missing := [name for name, text in given.items() if not text.strip(", ") and not eds]:
         raise CommandError(f"Envoy needs addresses: {', '.join(missing)}, or --eds")
     upstreams = Upstreams(
         routers=_upstream("--routers", routers),
@@ -42,7 +42,9 @@ def envoy(
         media=_upstream("--media", media),
         endpoints=eds.absolute() if eds else None,
     )
-    document = envoy_config.document(settings_here(), upstreams, files.absolute() if files else None)
+    current = settings_here()
+    require(current, "SECRET_KEY")  # Envoy refuses all keys under another secret
+    document = envoy_config.document(current, upstreams, files.absolute() if files else None)
     print(document, end="")
 
 

@@ -1,4 +1,4 @@
-"""`imagegateway validate`: check of own prices and `OTEL_*` variables, and of the Envoy configuration by Envoy."""
+"""`imagegateway validate`: check of settings beyond their form, and of the Envoy configuration by Envoy."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ app = App(name="validate")
 
 @app.default
 def validate(*, json: Json = False) -> int:
-    """Validate own prices, `OTEL_*` variables, and the configuration that `up` writes for Envoy.
+    """Validate own prices, default models, `OTEL_*` variables, and the configuration that `up` writes for Envoy.
 
     Return Envoy's exit status.
     """
     current = settings_here()
-    Catalog.load(current.source)
+    Catalog.of(current)
     tracing.protocol()
     with tempfile.TemporaryDirectory() as folder:
         envoy_config.write(current, Path(folder), inline_routes=True)

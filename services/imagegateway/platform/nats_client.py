@@ -49,6 +49,13 @@ class Client(nats_py.Client):
         self._receivers[subscription._id] = receiver
         return subscription
 
+    async def close(self) -> None:
+        """Close the connection. Between two connections, drop the commands that wait for the next one."""
+        if not self.is_connected:
+            self._pending = []
+            self._pending_data_size = 0
+        await super().close()
+
     async def _request_new_style(
         self,
         subject: str,

@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from imagegateway.platform.hosts import HostPort, is_wildcard, origin
-from imagegateway.platform.setting_source import SettingError, Source
+from imagegateway.platform.setting_source import PREFIX, SettingError, Source
 
 if TYPE_CHECKING:
     from imagegateway.platform.secret import Secret
 
 _SHORTEST_KEY: Final = 20
 _KEY: Final = re.compile(r"[!-~]+")
-_NO_URL: Final = re.compile(r"\s")
-_HOST_ENTRY: Final = re.compile(r"^[a-z0-9_.-]+(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$")
+_NO_URL: Final = re.compile(r"""[\s"<>\\^`{|}]""")
+_HOST_ENTRY: Final = re.compile(r"^(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$")
+_MOST_PORT: Final = 65_535
+_NATS_SCHEMES: Final = {"nats", "tls", "ws", "wss"}
+_NATS_REPLICAS: Final = (1, 3, 5)
 
 
 def allow_hosts(source: Source) -> frozenset[str]:
     """Return the hosts that pass the URL guard, in lower case. Raises SettingError."""
     entries = frozenset(source.text("ALLOW_HOSTS").lower().replace(",", " ").split())
     for entry in entries:
-        if not _HOST_ENTRY.match(entry):
+        found = _HOST_ENTRY.match(entry)
+        if not found or not 1 <= int(found[1] or 1) <= _MOST_PORT:
             raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
     return entries
 
@@ -60,11 +64,25 @@ def public_url(source: Source, host: str, port: int, scheme: str) -> str:
     if parts.username is not None or parts.query or parts.fragment or _NO_URL.search(url):
         raise SettingError(
             "IMAGEGATEWAY_PUBLIC_URL must be the start of links, such as https://images.example.com: "
-            "without credentials, query, fragment and blanks"
+            "without credentials, query, fragment, blanks and characters that a URL can't hold"
         )
-    if not named or is_wildcard(named):
+    if not named or "*" in named or is_wildcard(named):
         raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must name a host that callers can reach, not {url!r}")
     return url
+
+
+def base_url(source: Source, name: str) -> None:
+    """Check the base URL of a provider, if set. Raises SettingError."""
+    url = source.text(name)
+    try:
+        parts = urlsplit(url)
+        is_base = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_base = False
+    if url and not (is_base and not _NO_URL.search(url) and "?" not in url and "#" not in url):
+        raise SettingError(
+            f"{PREFIX}{name} must be an origin, such as https://api.example.com, or an origin with a path"
+        )
 
 
 def events_webhook(source: Source) -> str:
@@ -77,6 +95,47 @@ def events_webhook(source: Source) -> str:
     if url and not (url.startswith(("https://", "http://")) and host):
         raise SettingError("IMAGEGATEWAY_EVENTS_WEBHOOK must be an https:// or http:// URL")
     return url
+
+
+def metrics_host(source: Source) -> str:
+    """Return the address of the port for health and metrics. Raises SettingError.
+
+    An empty one would mean every address of the machine, and the port needs no key.
+    """
+    text = source.text("METRICS_HOST", "127.0.0.1")
+    if text == "localhost":
+        return "127.0.0.1"
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise SettingError(
+            f"IMAGEGATEWAY_METRICS_HOST must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
+        ) from None
+    return text
+
+
+def nats_url(source: Source) -> Secret:
+    """Return the URLs of NATS servers, separated by commas, empty if unset. Raises SettingError without the value."""
+    urls = source.secret("NATS_URL")
+    for url in urls.reveal().split(",") if urls else ():
+        try:
+            parts = urlsplit(url if "://" in url else f"nats://{url}")
+            is_server = parts.scheme in _NATS_SCHEMES and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_server = False
+        if not is_server:
+            raise SettingError(
+                "IMAGEGATEWAY_NATS_URL must be URLs of NATS servers with commas, such as nats://user:password@host:4222"
+            )
+    return urls
+
+
+def nats_replicas(source: Source) -> int:
+    """Return the copies of streams and buckets. Raises SettingError."""
+    count = source.integer("NATS_REPLICAS", 1, 1, 5)
+    if count not in _NATS_REPLICAS:
+        raise SettingError(f"IMAGEGATEWAY_NATS_REPLICAS must be 1, 3 or 5, not {count}")
+    return count
 
 
 def admin_listen(source: Source, public: HostPort) -> HostPort | None:

@@ -50,8 +50,8 @@ class Source:
         if not name:
             return cls(environ)
         try:
-            file = tomllib.loads(Path(name).read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            file = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:  # ValueError: no TOML, or no UTF-8
             raise SettingError(f"IMAGEGATEWAY_SETTINGS: {error}") from error
         for key, value in file.items():
             if not isinstance(value, str | int | float | bool):

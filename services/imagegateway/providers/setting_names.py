@@ -10,10 +10,11 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.platform import setting_checks
 from imagegateway.platform.secret import Secret
 from imagegateway.platform.setting_source import FILE_SUFFIX, PREFIX, SettingError, Source
 from imagegateway.platform.settings import GROUPS
-from imagegateway.providers.catalog import api_key_setting
+from imagegateway.providers.catalog import api_key_setting, base_url_setting
 from imagegateway.providers.registry import FAMILIES, MODELS, ROUTES
 
 if TYPE_CHECKING:
@@ -95,10 +96,13 @@ def _secret(described: Mapping[str, tuple[str, str]]) -> set[str]:
 
 
 def check_routes(settings: Settings) -> None:
-    """Raise SettingError for a malformed setting of a route."""
+    """Raise SettingError for a malformed setting of a route or family."""
     for route in ROUTES:
         settings.route_concurrency(route, None)
         settings.route_timeout(route)
+        setting_checks.base_url(settings.source, base_url_setting(route))
+    for family in FAMILIES:
+        settings.provider_addresses(family)
 
 
 def watch_keys(settings: Settings, routes: Iterable[str] = ROUTES) -> None:

@@ -99,7 +99,7 @@ async def main(process: Process, replica: int) -> None:
         except (nats.errors.Error, OutcomeUnknownError, UnavailableError) as error:
             if process.is_started:
                 raise
-            _log.warning("start_repeated", error=repr(error))
+            _log.warning("start_repeated", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(_START_PAUSE)
 
 
@@ -123,7 +123,7 @@ async def _serve(process: Process, replica: int) -> None:
         links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
-        catalog = Catalog.load(current.source)
+        catalog = Catalog.of(current)
         outbound = Outbound.open(current)
         resources.push_async_callback(outbound.aclose)
         tls = InternalTls.open(current.internal, Role.ROUTER)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imagegateway.jobs.limits import Limits
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.money import to_cost
-from imagegateway.platform.setting_source import PREFIX
+from imagegateway.platform.setting_source import PREFIX, SettingError
 from imagegateway.providers.catalog import Modality
 from imagegateway.providers.pricing import Order
 from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
@@ -84,6 +84,13 @@ class Catalog:
             own_prices=own_prices.load(source.text(own_prices.SETTING), by_id, aliases),
         )
 
+    @classmethod
+    def of(cls, settings: Settings) -> Catalog:
+        """Return the catalog of all models. Raises SettingError for unreadable prices and wrong default models."""
+        catalog = cls.load(settings.source)
+        catalog.check_defaults(settings.default_models)
+        return catalog
+
     def resolve(self, name: str, shows: Callable[[str], bool] = _every_model) -> Model:
         """Return the model of an id or alias, case aside.
 
@@ -93,6 +100,17 @@ class Catalog:
         if model_id:
             return self.models[model_id]
         raise self.not_found(name, shows)
+
+    def check_defaults(self, defaults: Mapping[str, str]) -> None:
+        """Raise SettingError for a default model, by operation, that is unknown or can't serve its operation."""
+        for operation, name in defaults.items():
+            setting = f"{PREFIX}DEFAULT_{operation.upper()}_MODEL"
+            try:
+                model = self.resolve(name)
+            except GatewayError as error:
+                raise SettingError(f"{setting}: {error.message}") from None
+            if operation == "video" and model.modality != Modality.VIDEO:
+                raise SettingError(f"{setting}: {model.id} makes no videos")
 
     def not_found(self, name: str, shows: Callable[[str], bool] = _every_model) -> GatewayError:
         """Return the error MODEL_NOT_FOUND naming near matches: live models, or retired ones where no other is near.

@@ -7,10 +7,12 @@ import fcntl
 import os
 import socket
 import stat
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import logs, sockets
-from imagegateway.platform.hosts import HostPort
+from imagegateway.platform.addresses import TcpAddress
+from imagegateway.platform.hosts import HostPort, is_wildcard
 from imagegateway.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -73,11 +75,23 @@ def lock(settings: Settings, name: str = _LOCK) -> Iterator[None]:
         yield
 
 
+def check_nats(settings: Settings) -> None:
+    """Raise StackError for more copies of streams than the stack's own NATS server can keep."""
+    if settings.nats_replicas > 1 and not settings.nats_url:
+        raise StackError(
+            f"IMAGEGATEWAY_NATS_REPLICAS is {settings.nats_replicas}, but the stack's own NATS server is one: set "
+            "IMAGEGATEWAY_NATS_URL to a cluster, or IMAGEGATEWAY_NATS_REPLICAS to 1"
+        )
+
+
 def check_port(settings: Settings) -> None:
     """Raise StackError if the stack can't listen on a port: the public one, that of administration or of metrics.
 
-    A busy default port for metrics is no error.
+    A busy default port for metrics is no error, but two settings with the same port are.
     """
+    for (setting, first), (other, second) in combinations(_listeners(settings), 2):
+        if first.port == second.port and (first.host == second.host or _any_wildcard(first, second)):
+            raise StackError(f"{setting} and {other} are both port {first.port}: choose another port for one of them")
     public = HostPort(settings.host, settings.port)
     _probe(public, "IMAGEGATEWAY_PORT")
     if settings.edge.http3:
@@ -86,6 +100,27 @@ def check_port(settings: Settings) -> None:
         _probe(settings.admin_listen, "IMAGEGATEWAY_ADMIN_LISTEN")
     if settings.metrics_port_is_set:
         _probe(HostPort(settings.metrics_host, settings.metrics_port), "IMAGEGATEWAY_METRICS_PORT")
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[str, HostPort]]:
+    """Yield each TCP address that the stack listens on, with its setting."""
+    yield "IMAGEGATEWAY_PORT", HostPort(settings.host, settings.port)
+    yield "IMAGEGATEWAY_METRICS_PORT", HostPort(settings.metrics_host, settings.metrics_port)
+    if settings.admin_listen:
+        yield "IMAGEGATEWAY_ADMIN_LISTEN", settings.admin_listen
+    internal = settings.internal
+    for name, address in (
+        ("ROUTER", internal.router_listen),
+        ("UPLOADS", internal.uploads_listen),
+        ("MEDIA", internal.media_listen),
+        ("PROVIDERS", internal.providers_listen),
+    ):
+        if isinstance(address, TcpAddress):
+            yield f"IMAGEGATEWAY_{name}_LISTEN", HostPort(address.host, address.port)
+
+
+def _any_wildcard(*addresses: HostPort) -> bool:
+    return any(is_wildcard(address.host) for address in addresses)
 
 
 def _probe(address: HostPort, setting: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:

@@ -69,9 +69,10 @@ def up(settings: Settings, options: StartOptions) -> int:
     """Run the stack until SIGINT or SIGTERM. Return the exit status. Raises StackError and SettingError."""
     logs.configure(settings, "up", final=False)
     gc.freeze()  # as in the other processes: imported objects live until the end
-    # Own prices that can't be read and trace settings stop the start here, and not each process.
-    Catalog.load(settings.source)
+    # Own prices that can't be read, default models and trace settings stop the start here, and not each process.
+    Catalog.of(settings)
     tracing.protocol()
+    preflight.check_nats(settings)
     preflight.make_private(settings.data_dir)
     with preflight.lock(settings):
         preflight.check_port(settings)
