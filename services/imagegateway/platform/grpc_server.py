@@ -53,8 +53,9 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.enable_retries", 0),
     # Reconnect to a restarted server at once: its socket is local.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Longest time of a connection attempt, whatever the name: a busy machine takes more than 100 ms.
+    ("grpc.min_reconnect_backoff_ms", 1000),
 )
 
 
