@@ -71,13 +71,13 @@ async def reflect(channel: grpc.aio.Channel) -> None:
     opened: Any = channel  # the stubs take synchronous channels alone
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(opened)
     request = reflection_pb2.ServerReflectionRequest(list_services="*")
-    async for _ in stub.ServerReflectionInfo(iter([request]), timeout=5):
+    async for _ in stub.ServerReflectionInfo(iter([request]), timeout=20):
         return
 
 
 async def check_health(channel: grpc.aio.Channel) -> None:
     stub: Any = health_pb2_grpc.HealthStub(channel)
-    await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
 
 
 @pytest.mark.parametrize(
