@@ -16,6 +16,7 @@ from imagegateway.platform.setting_source import SettingError
 from obstore.store import from_url
 
 from tests.media.s3_server import BUCKET, S3Server, s3_server
+from tests.support.clock import Clock
 from tests.support.media import OWNER
 
 if TYPE_CHECKING:
@@ -29,17 +30,9 @@ NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 DAY = 86_400
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.processes)])

@@ -15,6 +15,7 @@ from imagegateway.outbound.resolver import FAILED_SECONDS, Resolver
 from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 
 from tests.outbound.name_server import name_server
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from tests.outbound.name_server import NameServer
 
 PUBLIC = "93.184.215.14"
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager

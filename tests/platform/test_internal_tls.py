@@ -28,6 +28,7 @@ from imagegateway.platform.setting_source import SettingError, Source
 from structlog.testing import capture_logs
 
 from tests.support.certificates import pem
+from tests.support.clock import Clock
 from tests.support.process_certificates import ProcessAuthority, environment
 from tests.support.stack import free_port
 
@@ -38,14 +39,6 @@ if TYPE_CHECKING:
     from imagegateway.platform.internal_settings import TlsFiles
 
 CALLERS = frozenset({Role.ROUTER})
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
