@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,9 +51,7 @@ class Host:
         """Return a free port."""
         if self.namespace:
             return Address(self.address, next(self._ports))
-        with socket.socket() as probe:
-            probe.bind((self.address, 0))
-            return Address(self.address, probe.getsockname()[1])
+        return Address(self.address, free_port())
 
     def cut(self) -> None:
         """Disconnect the host: packets vanish in both directions, and no connection is closed."""

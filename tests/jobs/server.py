@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imagegateway.platform import setting_source, settings
 from imagegateway.stack.config import StackConfig, binary
+
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -140,18 +142,10 @@ jetstream {{ store_dir: "{store}", sync_interval: always }}
 """
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """Yield three running servers on loopback with three replicas of each stream."""
-    ports = _free_ports(6)
+    ports = [free_port() for _ in range(6)]
     addresses = {
         name: NodeAddress("127.0.0.1", port, route)
         for name, port, route in zip(("one", "two", "three"), ports[:3], ports[3:], strict=True)

@@ -14,18 +14,13 @@ from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from tests.support.clock import Clock
+
 AWAY = provider.Failed(reason=ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE)
 BROKEN = provider.Failed(reason=ErrorReason.ERROR_REASON_PROVIDER_ERROR)
 NO_KEY = provider.Failed(reason=ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS)
 MODEL = "bfl/flux-2-pro"
 ROUTE = (MODEL, "bfl")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as provider
 from nats.js.errors import NotFoundError
 
 from tests.jobs import records
+from tests.support import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def secret_job() -> JobRecord:
 
 def found_in(folder: Path, text: str) -> list[str]:
     """Return the files below a folder that contain a text."""
-    return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+    return [path.name for path in files.holding(folder, text)]
 
 
 async def remains(replica: Replica, nats: Nats) -> list[str]:

@@ -154,7 +154,7 @@ async def test_server_whose_disk_is_full_is_found_silent(
         began = time.monotonic()
         with pytest.raises(OutcomeUnknownError):
             await stream.create(records.job())
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.processes

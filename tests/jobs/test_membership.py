@@ -17,6 +17,7 @@ from tests.jobs import records
 from tests.jobs.replica import serving
 from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.server import settings_for, until
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,16 +33,6 @@ INTERVAL = 0.02
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", INTERVAL)
-
-
-class Clock:
-    """Monotonic seconds that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager

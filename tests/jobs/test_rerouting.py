@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs import states
+from imagegateway.jobs import reconciler, states
+from imagegateway.platform.clock import unix_millis
 from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -159,15 +160,15 @@ async def test_rerouted_job_can_be_cancelled(up: Replica, two: TwoRouteProviders
 
 
 async def test_rerouted_job_fails_at_its_deadline_without_blame_for_its_route(
-    up: Replica, two: TwoRouteProviders
+    up: Replica, two: TwoRouteProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
         await up.submit(records.job(route="second"))
-    turned = [records.job(route="first", deadline_seconds=0.5) for _ in range(3)]
+    turned = [records.job(route="first", deadline_seconds=600) for _ in range(3)]
     for record in turned:
         await up.submit(record)
         await waits_again(up, record)
-    await asyncio.sleep(0.5)
+    monkeypatch.setattr(reconciler, "unix_millis", lambda: unix_millis() + 601_000)
     await up.engine.execution.reconciler.reconcile()
     for record in turned:
         ended = (await up.ended(record.id)).record

@@ -14,7 +14,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from tests.jobs import records
 from tests.jobs.replica import Replica, serving
 from tests.jobs.scripted_providers import PendingCall, ScriptedProviders
-from tests.jobs.server import settings_for, until
+from tests.jobs.server import PATIENCE, settings_for, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -221,7 +221,7 @@ async def test_running_tasks_are_polled_in_batches_after_a_takeover(
             await successor.reached(
                 job_id, lambda entry: entry.record.owner == successor.engine.membership.owner or entry.ended
             )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while providers.polls.total() < 3:  # noqa: ASYNC110  no event announces the polls
                 await asyncio.sleep(0.01)
         await successor.engine.feed.catch_up()

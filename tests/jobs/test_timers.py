@@ -10,16 +10,10 @@ import pytest
 from imagegateway.jobs.timers import Timers
 
 from tests.jobs.server import until
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Clock:
-    now = 1000.5
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def served(timers: Timers, on_due: Callable[[str], None]) -> None:

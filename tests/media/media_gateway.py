@@ -20,6 +20,7 @@ from imagegateway.platform.setting_source import Source
 from imagegateway.platform.settings import Settings, load
 from yarl import URL
 
+from tests.support.clock import Clock
 from tests.support.media import OWNER
 
 if TYPE_CHECKING:
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
 
 NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 PUBLIC = "http://gateway.example"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +73,7 @@ def settings(tmp_path: Path) -> Settings:
 async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
     # A logger that has logged keeps the set-up of that time, which may be another test's.
     monkeypatch.setattr(responses, "_log", logs.get("imagegateway.media.web.responses"))
-    clock = Clock()
+    clock = Clock(NOON)
     store = MediaStore.open(settings.media_url, clock)
     links = LinkSigner(RootSecret("root secret of the tests"), PUBLIC, clock)
     path = settings.socket("media")

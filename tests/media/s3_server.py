@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ import obstore
 import pytest
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
+
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +47,6 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
             "AWS_REGION": "us-east-1",
         }
-
-
-def _free_ports(host: str) -> dict[str, int]:
-    sockets = [socket.create_server((host, 0)) for _ in _PORTS]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return dict(zip(_PORTS, ports, strict=True))
 
 
 def _command(folder: Path, host: str, ports: dict[str, int]) -> list[str]:
@@ -129,7 +122,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @contextmanager
 def serving(folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
     """Yield a server at an address, ready for uploads."""
-    ports = _free_ports(host)
+    ports = {name: free_port() for name in _PORTS}
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(

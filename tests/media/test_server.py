@@ -22,7 +22,8 @@ from imagegateway.platform import http_server, ids, readiness, sockets
 from imagegateway.platform import logs as structured
 from structlog.testing import capture_logs
 
-from tests.media.media_gateway import PUBLIC, Clock, error_of, gateway, settings
+from tests.media.media_gateway import NOON, PUBLIC, error_of, gateway, settings
+from tests.support.clock import Clock
 from tests.support.media import OWNER
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class StopSweeperError(Exception):
 async def test_sweeper_sweeps_at_start_and_every_hour_after_failures_too(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clock()
+    clock = Clock(NOON)
     store = MediaStore.open(settings.media_url, clock)
     await store.put_result(b"content", OWNER)
     sweep = MediaStore.sweep

@@ -7,23 +7,17 @@ import pytest
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import LinkSigner, LinkStatus, extension_of, media_type_of
 
+from tests.support.clock import Clock
+
 NOW = 1_790_000_000  # 2026-09-21T13:33:20Z
 SHA = "ab" * 32
 KEY = f"results/2026-09-29/{SHA}"
 MIDNIGHT = 1_790_640_000  # 2026-09-29
 
 
-class Clock:
-    def __init__(self, now: float = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from imagegateway.media.store import MediaStore, NotFound, StoreUnavailable, Too
 from imagegateway.platform.setting_source import SettingError
 from obstore.store import from_url
 
-from tests.media.s3_server import S3Server, s3_server
+from tests.media.s3_server import BUCKET, S3Server, s3_server
+from tests.support.clock import Clock
 from tests.support.media import OWNER
 
 if TYPE_CHECKING:
@@ -29,17 +30,9 @@ NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 DAY = 86_400
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.processes)])
@@ -49,7 +42,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     server: S3Server = request.getfixturevalue("s3_server")
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    return f"s3://media/{secrets.token_hex(8)}"
+    return f"s3://{BUCKET}/{secrets.token_hex(8)}"
 
 
 @pytest.fixture
@@ -299,7 +292,7 @@ async def test_wrong_credentials_are_a_failure_of_the_store_without_its_details(
 ) -> None:
     for name, value in (s3_server.environment | {"AWS_SECRET_ACCESS_KEY": "wrong"}).items():
         monkeypatch.setenv(name, value)
-    store = MediaStore.open("s3://media")
+    store = MediaStore.open(f"s3://{BUCKET}")
     with pytest.raises(StoreUnavailable) as caught:
         await store.put_result(b"content", OWNER)
     assert str(caught.value) == "the media store failed"

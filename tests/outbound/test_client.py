@@ -178,16 +178,16 @@ async def test_stalled_download_ends_and_a_slow_one_completes() -> None:
         await response.prepare(request)
         for _ in range(4):
             await response.write(b"slow")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
         if request.path == "/still":
-            await asyncio.sleep(5)
+            await asyncio.sleep(30)
         return response
 
     async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
-        slow = await fetch(outbound, origin.url("/slow"), idle_seconds=0.3)
+        slow = await fetch(outbound, origin.url("/slow"), idle_seconds=1.0)
         assert slow == b"slow" * 4
         with pytest.raises(DownloadError, match="in time") as caught:
-            await fetch(outbound, origin.url("/still"), idle_seconds=0.3)
+            await fetch(outbound, origin.url("/still"), idle_seconds=1.0)
         assert caught.value.transient
 
 

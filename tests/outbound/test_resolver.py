@@ -15,6 +15,7 @@ from imagegateway.outbound.resolver import FAILED_SECONDS, Resolver
 from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 
 from tests.outbound.name_server import name_server
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from tests.outbound.name_server import NameServer
 
 PUBLIC = "93.184.215.14"
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager
@@ -66,11 +60,11 @@ async def test_name_without_an_address_is_not_looked_up_again_at_once() -> None:
 
 
 async def test_silent_server_ends_a_lookup_in_time_and_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "LOOKUP_SECONDS", 0.3)
+    monkeypatch.setattr(resolver, "LOOKUP_SECONDS", 2.0)
     async with name_server() as server, resolving(server) as names:
         server.known["a.example"] = [PUBLIC]
         silent = [asyncio.create_task(error_of(names, f"{number}.silent")) for number in range(100)]
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(2.0):
             assert await names.resolve("a.example", 443) == [PUBLIC]
         assert set(await asyncio.gather(*silent)) == {socket.EAI_AGAIN}
         asked = len(server.asked)
@@ -101,7 +95,7 @@ async def test_short_name_is_resolved_in_the_search_domains(monkeypatch: pytest.
 
 async def test_tenant_whose_lookups_hang_delays_no_other_tenants_check(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (resolver, client):
-        monkeypatch.setattr(module, "LOOKUP_SECONDS", 1.0)
+        monkeypatch.setattr(module, "LOOKUP_SECONDS", 2.0)
     async with (
         name_server() as server,
         resolving(server) as names,
@@ -119,9 +113,9 @@ async def test_tenant_whose_lookups_hang_delays_no_other_tenants_check(monkeypat
             frozen.setattr(asyncio.get_running_loop(), "time", lambda: began)
             hanging = [asyncio.create_task(hang(number)) for number in range(300)]
             await asyncio.sleep(0)
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(2.0):
             await outbound.check("https://b.example/hook", "b")
         assert all(await asyncio.gather(*hanging))
-        assert time.monotonic() - began < 3, "the wait for a slot counts, too"
+        assert time.monotonic() - began < 6, "the wait for a slot counts, too"
         asked = {name for name in server.asked if name.endswith(".silent")}
         assert len(asked) <= 2 * client.TENANT_CHECKS, "a second set begins where the first just ended"

@@ -29,6 +29,7 @@ from imagegateway.platform.setting_source import SettingError, Source
 from structlog.testing import capture_logs
 
 from tests.support.certificates import Authority, pem
+from tests.support.clock import Clock
 from tests.support.process_certificates import ProcessAuthority, environment
 from tests.support.stack import free_port
 
@@ -39,14 +40,6 @@ if TYPE_CHECKING:
     from imagegateway.platform.internal_settings import TlsFiles
 
 CALLERS = frozenset({Role.ROUTER})
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -72,13 +65,13 @@ async def reflect(channel: grpc.aio.Channel) -> None:
     opened: Any = channel  # the stubs take synchronous channels alone
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(opened)
     request = reflection_pb2.ServerReflectionRequest(list_services="*")
-    async for _ in stub.ServerReflectionInfo(iter([request]), timeout=5):
+    async for _ in stub.ServerReflectionInfo(iter([request]), timeout=20):
         return
 
 
 async def check_health(channel: grpc.aio.Channel) -> None:
     stub: Any = health_pb2_grpc.HealthStub(channel)
-    await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
 
 
 @pytest.mark.parametrize(

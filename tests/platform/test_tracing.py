@@ -197,4 +197,4 @@ def test_silent_endpoint_delays_the_stop_by_a_few_seconds_at_most(monkeypatch: p
             pass
         began = time.monotonic()
         tracing.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8  # without the limit: 10 s

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import Final
+import secrets
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import setting_source
 from imagegateway.stack.free_port import is_free
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FIRST: Final = 8192
 """Up to 16,383 where the kernel's range begins at 32,768: a gateway chooses from 16,384 for its NATS server."""
@@ -16,12 +20,16 @@ _EACH: Final = 512
 _WORKERS: Final = 16
 
 
-def _own() -> range:
-    """Return the ports of this process: those of its worker, or a share by its id without workers."""
+def _own() -> Sequence[int]:
+    """Return the ports of this process: those of its worker, or a share by its id without workers.
+
+    They begin at any of them: another run of the tests on this machine has the same shares.
+    """
     worker = setting_source.environment().get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     number = int(worker) if worker else os.getpid()
     first = _FIRST + number % _WORKERS * _EACH
-    return range(first, first + _EACH)
+    begin = secrets.randbelow(_EACH)
+    return [first + (begin + index) % _EACH for index in range(_EACH)]
 
 
 _PORTS: Final = itertools.cycle(_own())

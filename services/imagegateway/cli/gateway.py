@@ -16,7 +16,7 @@ from imagegateway.cli.local import settings_here
 from imagegateway.cli.target import NoGatewayError, Target
 from imagegateway.keys.operator_tokens import OperatorTokens
 from imagegateway.keys.root_secret import SETTING, RootSecret
-from imagegateway.platform.grpc_server import CHANNEL_OPTIONS
+from imagegateway.platform.grpc_server import MESSAGE_OPTIONS
 from imagegateway.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -122,15 +122,15 @@ def _from_afar(url: str) -> grpc.Channel:
         raise CommandError(f"administration by gRPC needs an origin, such as https://images.example.com, not {url!r}")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     if parts.scheme == "http":
-        return grpc.insecure_channel(f"{host}:{parts.port or 80}", CHANNEL_OPTIONS)
-    return grpc.secure_channel(f"{host}:{parts.port or 443}", grpc.ssl_channel_credentials(), CHANNEL_OPTIONS)
+        return grpc.insecure_channel(f"{host}:{parts.port or 80}", MESSAGE_OPTIONS)
+    return grpc.secure_channel(f"{host}:{parts.port or 443}", grpc.ssl_channel_credentials(), MESSAGE_OPTIONS)
 
 
 def _on_this_machine(current: Settings) -> grpc.Channel:
     for replica in range(current.routers):
         socket = current.socket(f"router-{replica}")
         if socket.exists():
-            return grpc.insecure_channel(f"unix:{socket}", CHANNEL_OPTIONS)
+            return grpc.insecure_channel(f"unix:{socket}", MESSAGE_OPTIONS)
     raise NoGatewayError(current.data_dir)
 
 

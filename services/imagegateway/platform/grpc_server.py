@@ -45,14 +45,17 @@ CALL_REACHED: Final = "x-call-reached"
 call without it certainly has not begun.
 """
 
+MESSAGE_OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+"""Channel options for messages of any size."""
+
 CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
+    *MESSAGE_OPTIONS,
     ("grpc.enable_retries", 0),
     # Reconnect to a restarted server at once: its socket is local.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Longest time of a connection attempt, whatever the name: a busy machine takes more than 100 ms.
+    ("grpc.min_reconnect_backoff_ms", 1000),
 )
 
 
