@@ -169,6 +169,15 @@ async def test_rate_limit_pauses_other_calls_with_the_key_alone() -> None:
     assert provider.pauses.remaining("fal", "secret") <= 0
 
 
+@pytest.mark.parametrize("rest", [0.25, 0.0, -1.0])
+async def test_rest_of_a_pause_is_waited_for(rest: float) -> None:
+    provider = Provider([ACCEPTED])
+    provider.pauses.extend("bfl", "secret", 5.0)
+    provider.now += 5.0 - rest
+    assert await provider.submit() == ACCEPTED
+    assert provider.slept == [rest] * (rest > 0)
+
+
 async def test_shorter_pause_does_not_shorten_a_longer_one() -> None:
     provider = Provider([])
     provider.pauses.extend("bfl", "secret", 5.0)
