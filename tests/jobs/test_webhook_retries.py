@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import nats.errors
 import pytest
 from imagegateway.jobs import states, webhooks
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.client import DownloadError
+from imagegateway.platform.errors import UnansweredError
 from imagegateway.v1.job_pb2 import Job, WebhookAttempt
 
 from tests.jobs import records
@@ -180,7 +180,7 @@ async def test_webhook_in_progress_is_not_sent_twice(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("error", "seconds"), [(UnreadableSecretError("acme"), 60.0), (nats.errors.TimeoutError(), 1.0), (OSError(), 1.0)]
+    ("error", "seconds"), [(UnreadableSecretError("acme"), 60.0), (UnansweredError("the job store"), 1.0)]
 )
 async def test_fault_of_the_gateway_costs_no_attempt(
     monkeypatch: pytest.MonkeyPatch, error: Exception, seconds: float
