@@ -132,7 +132,8 @@ def test_nats_server_that_freezes_for_an_election_fails_no_call(fleet: Fleet, pa
     leader = fleet.job_leader()
     server = next(part for part in fleet.of("nats") if (part.name == leader) is leads)
     paid.forget()
-    paths = itertools.cycle((f"/v1/jobs/{job}", f"/v1/jobs/{job}/events", "/v1/jobs?page_size=2", "/v1/usage"))
+    of_jobs = (f"/v1/jobs/{job}", f"/v1/jobs/{job}/events", "/v1/jobs?page_size=2", "/v1/usage")
+    paths = itertools.cycle((*of_jobs, "/v1/webhook-secret", "/v1/provider-keys"))
     with Load(fleet, loads.paid) as load, Load(fleet, lambda each: each.ask("GET", next(paths))) as reads:
         load.more(3)
         freeze(server, 8)

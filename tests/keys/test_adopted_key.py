@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from imagegateway.keys.adopted_key import AdoptedKey
 from imagegateway.keys.api_keys import RevokedKeyError
@@ -12,6 +13,11 @@ from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.secret import Secret
 from imagegateway.platform.supervision import cancel
 from structlog.testing import capture_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imagegateway.keys.api_keys import ApiKey
 
 
 class ChangingSecret(Secret):
@@ -35,10 +41,13 @@ class Keys(GatewayKeys):
         self.adopted.append(secret)
         self.waited[secret].set()
 
+    async def suspend_left(self, records: Iterable[ApiKey]) -> None:
+        pass
+
 
 async def follow_to(key: AdoptedKey, keys: Keys, secret: str) -> None:
     """Follow until the secret is adopted."""
-    task = asyncio.create_task(key.follow(seconds=0.0))
+    task = asyncio.create_task(key.follow(lambda: (), seconds=0.0))
     async with asyncio.timeout(10):
         await keys.waited[secret].wait()
     await cancel(task)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import nats.errors
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
 from imagegateway.platform import logs
 from imagegateway.platform.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.gateway_keys import GatewayKeys
     from imagegateway.platform.secret import Secret
 
@@ -35,13 +39,17 @@ class AdoptedKey:
             _log.error("api_key_revoked", setting=API_KEY_NAME)
         self._adopted = secret
 
-    async def follow(self, seconds: float = _PERIOD) -> None:
-        """Adopt each further key, until cancelled. The key before it is released."""
+    async def follow(self, records: Callable[[], Collection[ApiKey]], seconds: float = _PERIOD) -> None:
+        """Adopt each further key, and suspend those whose gateways are gone, until cancelled.
+
+        The key before a further one is released. `records` returns those of all adopted secrets.
+        """
         while True:
             await asyncio.sleep(seconds)
-            if self._secret.reveal() == self._adopted:
-                continue
+            secret, adopted = self._secret.reveal(), records()
             try:
-                await self.adopt()
-            except UnavailableError as error:  # the next period tries again
+                if secret != self._adopted or self._keys.has_left(secret, adopted):
+                    await self.adopt()
+                await self._keys.suspend_left(adopted)
+            except (UnavailableError, nats.errors.Error, OSError) as error:  # the next period tries again
                 _log.warning("api_key_not_adopted", setting=API_KEY_NAME, reason=str(error))

@@ -75,7 +75,9 @@ class ApiKey:
     revoked_at: int = 0
     """0: not revoked. The record of a revoked key remains, so no later start adopts the key again."""
     adopted_by: tuple[str, ...] = ()
-    """Gateways whose setting contains the key. Empty for a created key."""
+    """Gateways whose setting contains the secret. Empty for a created one."""
+    left_at: int = 0
+    """Time from which none of these gateways ran, and another one had another secret; 0: one may run."""
     session_of: str = ""
     """Gateway whose run the key belongs to, and ends with. Empty for a lasting key."""
     root: str = ""
@@ -86,7 +88,7 @@ class ApiKey:
     @property
     def ends_at(self) -> int:
         """Return the time from which the secret is refused; 0: never."""
-        return min((at for at in (self.expires_at, self.retired_at) if at), default=0)
+        return min((at for at in (self.expires_at, self.retired_at, self.left_at) if at), default=0)
 
     def is_over(self, now: float) -> bool:
         """Return whether the secret is refused at `now`, in Unix seconds."""
@@ -160,7 +162,13 @@ def _age(record: ApiKey) -> tuple[bool, int, str]:
 
 def with_policy_of(record: ApiKey, current: ApiKey) -> ApiKey:
     """Return the record of a secret with the policy of its key's newest secret."""
-    return replace(current, digest=record.digest, issued_at=record.issued_at, retired_at=record.retired_at)
+    return replace(
+        current,
+        digest=record.digest,
+        issued_at=record.issued_at,
+        retired_at=record.retired_at,
+        left_at=record.left_at,
+    )
 
 
 def encode(key: ApiKey) -> bytes:
@@ -181,6 +189,7 @@ def encode(key: ApiKey) -> bytes:
             "retired_at": key.retired_at,
             "revoked_at": key.revoked_at,
             "adopted_by": key.adopted_by,
+            "left_at": key.left_at,
             "session_of": key.session_of,
             "root": key.root,
         }
@@ -213,6 +222,7 @@ def decode(digest: str, value: bytes) -> ApiKey:
         retired_at=data.integer("retired_at", 0),
         revoked_at=data.integer("revoked_at", 0),
         adopted_by=adopted_by,
+        left_at=data.integer("left_at", 0),
         session_of=session_of,
         root=data.text("root", ""),
         digest=digest,

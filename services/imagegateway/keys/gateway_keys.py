@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.admin.v1 import audit_event_pb2 as pb
@@ -11,13 +12,17 @@ from imagegateway.keys.audit_log import GATEWAY_ACTOR
 from imagegateway.keys.policy import ALL_SCOPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.audit_log import AuditLog
     from imagegateway.keys.key_store import KeyStore
     from nats.aio.client import Client
 
 _TENANT: Final = "default"
+_GONE_SECONDS: Final = 15.0
+"""Absence after which a gateway does not run: longer than its way from a frozen NATS server to another one."""
 _SESSION_NOTE: Final = "until this stack stops"
 
 
@@ -29,6 +34,8 @@ class GatewayKeys:
         self._store = store
         self._audit = audit
         self._gateway = gateway
+        self._gone_since: dict[str, float] = {}
+        """Monotonic times from which all gateways of a secret did not answer, by its fingerprint."""
 
     async def announce(self, identity: Path) -> None:
         """Let other gateways know that this one, of an identity's file, runs while the client is connected."""
@@ -42,7 +49,7 @@ class GatewayKeys:
         """
         digest = fingerprint(secret)
         adopted = await self._store.adopted_by(self._gateway)
-        if [key.digest for key in adopted] == [digest]:
+        if [(key.digest, key.left_at) for key in adopted] == [(digest, 0)]:
             return
         event = self._event("AdoptKey", target=key_id(digest))
         released = [key for key in adopted if key.digest != digest]
@@ -52,6 +59,31 @@ class GatewayKeys:
         gone = {gateway for gateway in others if await gateway_presence.is_gone(self._client, gateway)}
         async with self._audit.change(event):
             event.target = (await self._store.adopt(secret, self._gateway, gone)).id
+
+    def has_left(self, secret: str, records: Iterable[ApiKey]) -> bool:
+        """Return whether others have suspended the gateway's secret: this gateway did not answer for a while."""
+        digest = fingerprint(secret)
+        return any(key.digest == digest and key.left_at for key in records)
+
+    async def suspend_left(self, records: Iterable[ApiKey]) -> None:
+        """Suspend adopted secrets whose gateways have been gone for 15 s: all of them were replaced, or do not run.
+
+        The secrets are valid again once a gateway adopts them. `records`: those of adopted secrets.
+        """
+        now = time.monotonic()
+        others = [key for key in records if self._gateway not in key.adopted_by and not key.left_at]
+        gone = [key for key in others if await self._are_gone(key.adopted_by)]
+        self._gone_since = {key.digest: self._gone_since.get(key.digest, now) for key in gone}
+        for key in gone:
+            if now - self._gone_since[key.digest] >= _GONE_SECONDS:
+                async with self._audit.change(self._event("SuspendKey", target=key.id)):
+                    await self._store.suspend(key.digest, key.adopted_by)
+
+    async def _are_gone(self, gateways: Iterable[str]) -> bool:
+        for gateway in gateways:
+            if not await gateway_presence.is_gone(self._client, gateway):
+                return False
+        return True
 
     async def has_lasting_key(self) -> bool:
         """Return whether a key exists that outlives its stack."""

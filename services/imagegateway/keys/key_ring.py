@@ -60,6 +60,7 @@ class KeyRing:
         """Fingerprints of all records, also of revoked keys."""
         self._keys: dict[str, ApiKey] = {}
         self._revoked: dict[str, ApiKey] = {}
+        self._adopted: tuple[ApiKey, ...] = ()
         self._tenants: set[str] = set()
         self._waits: defaultdict[str, EndedWaits] = defaultdict(EndedWaits)
         """Waits of calls, by the fingerprint of their secret."""
@@ -98,6 +99,10 @@ class KeyRing:
         record = self._keys.get(key_id) or self._revoked.get(key_id)
         return None if record is None else record.quota.concurrent_jobs
 
+    def adopted(self) -> tuple[ApiKey, ...]:
+        """Return the records of the secrets that gateways have adopted from their settings."""
+        return self._adopted
+
     def is_shared(self) -> bool:
         """Return True when valid keys belong to more than one tenant."""
         return len(self._tenants) > 1
@@ -124,6 +129,7 @@ class KeyRing:
             for digest, record in values.items()
             if record.id in self._keys
         }
+        self._adopted = tuple(record for record in values.values() if record.adopted_by and record.id in self._keys)
         self._known = frozenset(values)
         self._tenants = {key.tenant for key in self._keys.values()}
         for digest in list(self._waits):

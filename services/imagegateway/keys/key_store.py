@@ -147,6 +147,7 @@ class KeyStore:
             digest=fingerprint(secret),
             issued_at=issued_at,
             retired_at=0,
+            left_at=0,
             adopted_by=(),
             root=self._root.id,
         )
@@ -185,9 +186,10 @@ class KeyStore:
         def accept(key: ApiKey | None) -> ApiKey | None:
             if key is None:
                 return self._adopted(chosen, gateway, before)
-            if key.revoked_at or not key.adopted_by or gateway in key.adopted_by:
-                return key  # revoked, created, or adopted already
-            return replace(key, adopted_by=(*key.adopted_by, gateway))
+            if key.revoked_at or not key.adopted_by:
+                return key  # revoked or created
+            others = () if key.left_at else key.adopted_by
+            return replace(key, adopted_by=others if gateway in others else (*others, gateway), left_at=0)
 
         def release(key: ApiKey | None) -> ApiKey | None:
             if key is None or gateway not in key.adopted_by:
@@ -207,6 +209,18 @@ class KeyStore:
                 _log.info("adopted_key_replaced", key_id=key.id, by=adopted.id)
         return adopted
 
+    async def suspend(self, digest: str, adopted_by: tuple[str, ...]) -> None:
+        """Refuse an adopted secret until a gateway adopts it again. `adopted_by`: its gateways, all of them gone.
+
+        A secret that another gateway has adopted meanwhile stays valid.
+        """
+        now = self._now()
+
+        def leave(key: ApiKey | None) -> ApiKey | None:
+            return replace(key, left_at=now) if key and key.adopted_by == adopted_by and not key.left_at else key
+
+        await self._change(digest, leave)
+
     async def delete_session_keys(self, gateway: str) -> None:
         """Delete the keys of a gateway's runs."""
         for digest, key in (await self._all()).items():
@@ -225,7 +239,9 @@ class KeyStore:
         if before is None:
             return replace(self._new(digest, "default", API_KEY_NAME), scopes=ALL_SCOPES, adopted_by=(gateway,))
         issued_at = max(self._now(), before.issued_at + 1)
-        return replace(before, digest=digest, issued_at=issued_at, retired_at=0, adopted_by=(gateway,), root="")
+        return replace(
+            before, digest=digest, issued_at=issued_at, retired_at=0, left_at=0, adopted_by=(gateway,), root=""
+        )
 
     async def _carry_over(self, before: ApiKey, new: ApiKey, records: Mapping[str, ApiKey]) -> ApiKey:
         """Return the record of a key's new secret, with updates that the record before has had meanwhile.

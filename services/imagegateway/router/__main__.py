@@ -68,6 +68,7 @@ from imagegateway.v1 import (
 
 if TYPE_CHECKING:
     from aiohttp import web
+    from imagegateway.keys.key_ring import KeyRing
     from imagegateway.platform.process import Process
     from imagegateway.platform.settings import Settings
     from imagegateway.router.composition import Operations
@@ -116,8 +117,8 @@ async def _serve(process: Process, replica: int) -> None:
         resources.push_async_callback(process.supervisor.close)
         root, outage = RootSecret.load(current), asyncio.Event()
         admin_stores = await AdminStores.open(client, current, root)
-        await _adopt_key(process, current, client, admin_stores)
         tenancy = await Tenancy.open(client, current.nats_replicas, root, outage)
+        await _adopt_key(process, current, client, admin_stores, tenancy.ring)
         await tenancy.start(process.supervisor)
         ring, provider_keys, limiter = tenancy.ring, tenancy.provider_keys, CallLimiter(tenancy.rates)
         links = LinkSigner(root, current.public_url)
@@ -243,7 +244,7 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
     )
 
 
-async def _adopt_key(process: Process, current: Settings, client: Client, stores: AdminStores) -> None:
+async def _adopt_key(process: Process, current: Settings, client: Client, stores: AdminStores, ring: KeyRing) -> None:
     """Accept the key of the setting IMAGEGATEWAY_API_KEY, and each further one in its file."""
     if not current.api_key:
         return
@@ -254,7 +255,7 @@ async def _adopt_key(process: Process, current: Settings, client: Client, stores
     await key.adopt()
     if current.source.secret_files:
         process.supervisor.spawn("secret_files", SecretWatch(current.source.secret_files).follow())
-        process.supervisor.spawn("adopted_key", key.follow())
+    process.supervisor.spawn("adopted_key", key.follow(ring.adopted))
 
 
 def _add_rest_services(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 from imagegateway.admin.v1 import admin_service_pb2 as pb
+from imagegateway.keys.api_keys import ApiKey
+from imagegateway.router.admin.policy_fields import key_message
 
 from tests.router.admin.conftest import Admin, Refusal
 
@@ -120,3 +123,10 @@ async def test_invalid_field_is_named_and_no_key_is_made(admin: Admin) -> None:
             await admin.create_key(**given)
         assert (refused.value.code, refused.value.param) == ("invalid_value", param), given
     assert not (await admin.call("ListKeys", pb.ListKeysRequest())).data
+
+
+def test_suspended_key_is_shown_with_the_time_of_its_end() -> None:
+    key = ApiKey("id", "default", "of a setting", created_at=1, adopted_by=("gateway",), left_at=5)
+    assert key_message(key).expires_at == 5
+    assert key_message(replace(key, expires_at=3)).expires_at == 3
+    assert key.is_over(5)

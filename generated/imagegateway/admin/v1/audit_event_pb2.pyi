@@ -63,8 +63,8 @@ class AuditEvent(_message.Message):
     created_at: _builtins.int
     """Time in Unix seconds."""
     method: _builtins.str
-    """Method of AdminService, or `AdoptKey`, `CreateSessionKey` and
-    `DeleteSessionKeys` of a start.
+    """Method of AdminService, or `AdoptKey`, `SuspendKey`,
+    `CreateSessionKey` and `DeleteSessionKeys` of a gateway.
     """
     target: _builtins.str
     """Id of the key or name of the tenant that the event is about."""

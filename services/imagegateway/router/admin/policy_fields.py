@@ -97,7 +97,7 @@ def key_message(key: ApiKey, *, secret: str = "", spent: float | None = None, la
         prefer=key.prefer,
         response_format=key.response_format,
         created_at=key.created_at,
-        expires_at=key.expires_at or None,
+        expires_at=min((at for at in (key.expires_at, key.left_at) if at), default=None),
         last_used_at=last_used_at or None,
         revoked_at=key.revoked_at or None,
         spent=spent,
