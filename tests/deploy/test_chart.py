@@ -172,7 +172,7 @@ def test_volumes_and_mounts_agree(values: str) -> None:
 @every_value_set
 def test_each_secret_file_is_mounted(values: str) -> None:
     for pod in chart.pods(values).values():
-        items = [each["secret"].get("items", ()) for each in pod["volumes"] if each["name"] == "secrets"]
+        items = [each["secret"]["items"] for each in pod["volumes"] if each["name"] == "secrets" and "secret" in each]
         mounted = {f"/run/secrets/imagegateway/{item['path']}" for each in items for item in each}
         read = {
             value
@@ -181,6 +181,15 @@ def test_each_secret_file_is_mounted(values: str) -> None:
             if name.endswith("_FILE")
         }
         assert read == mounted
+
+
+@pytest.mark.parametrize(("values", "expected"), [("defaults", set()), ("own_nats", {"openai-api-key"})])
+def test_provider_servers_have_the_keys_of_providers_alone(values: str, expected: set[str]) -> None:
+    """They open files from outside: neither the root secret nor a caller's key is theirs."""
+    pod = chart.pods(values)["providers"]
+    assert not pod.get("initContainers")
+    mounted = [each["secret"] for each in pod["volumes"] if each["name"] == "secrets" and "secret" in each]
+    assert {item["key"] for each in mounted for item in each["items"]} == expected
 
 
 @every_value_set

@@ -6,7 +6,7 @@ import pytest
 from imagegateway.platform.setting_source import Source
 from imagegateway.platform.settings import load
 from imagegateway.stack.errors import StackError
-from imagegateway.stack.preflight import check_nats, check_port
+from imagegateway.stack.preflight import check_settings
 
 from tests.support.ports import free_port
 
@@ -30,12 +30,12 @@ def test_two_settings_with_one_port_are_refused_by_both_names(name: str, value: 
     base = {"PORT": ports["port"], "METRICS_PORT": ports["metrics"], "METRICS_HOST": host, "HOST": "127.0.0.1"}
     current = load(given(**{**base, name: value.format(**ports)}))
     with pytest.raises(StackError, match=r"IMAGEGATEWAY_\w+ and IMAGEGATEWAY_\w+ are both port \d+: ") as caught:
-        check_port(current)
+        check_settings(current)
     assert f"IMAGEGATEWAY_{name}" in str(caught.value)
 
 
 def test_own_nats_server_keeps_one_copy() -> None:
     with pytest.raises(StackError, match=r"IMAGEGATEWAY_NATS_REPLICAS is 3.*IMAGEGATEWAY_NATS_URL"):
-        check_nats(load(given(NATS_REPLICAS="3")))
-    check_nats(load(given(NATS_REPLICAS="3", NATS_URL="nats://127.0.0.1:4222")))
-    check_nats(load(given()))
+        check_settings(load(given(NATS_REPLICAS="3")))
+    check_settings(load(given(NATS_REPLICAS="3", NATS_URL="nats://127.0.0.1:4222")))
+    check_settings(load(given()))

@@ -12,7 +12,7 @@ from imagegateway.cli.options import Json
 from imagegateway.cli.terminal import print_document
 from imagegateway.platform import tracing
 from imagegateway.router.catalog import Catalog
-from imagegateway.stack import envoy_config
+from imagegateway.stack import envoy_config, preflight
 from imagegateway.stack.config import binary
 
 app = App(name="validate")
@@ -20,12 +20,13 @@ app = App(name="validate")
 
 @app.default
 def validate(*, json: Json = False) -> int:
-    """Validate own prices, default models, `OTEL_*` variables, and the configuration that `up` writes for Envoy.
+    """Validate settings, own prices, `OTEL_*` variables, and the configuration that `up` writes for Envoy.
 
     Return Envoy's exit status.
     """
     current = settings_here()
     Catalog.of(current)
+    preflight.check_settings(current)
     tracing.protocol()
     with tempfile.TemporaryDirectory() as folder:
         envoy_config.write(current, Path(folder), inline_routes=True)

@@ -131,7 +131,8 @@ class MediaStore:
                 raise ValueError("memory is not shared between the gateway's processes")
             return cls(Bucket(url), clock)
         except (OSError, ValueError, BaseError) as error:
-            raise SettingError(f"IMAGEGATEWAY_MEDIA_URL can't be opened: {error}") from error
+            reason = str(error).partition("\n")[0]  # obstore adds its internal state in further lines
+            raise SettingError(f"IMAGEGATEWAY_MEDIA_URL can't be opened: {reason}") from error
 
     async def put_result(self, data: bytes, owner: ResultOwner) -> MediaObject:
         """Store a job's finished image or video under its SHA-256, flushed to disk."""

@@ -30,12 +30,12 @@ class Upstream:
     addresses: tuple[Address, ...]
 
     @property
-    def discovery(self) -> Literal["STATIC", "STRICT_DNS", "EDS"]:
+    def discovery(self) -> Literal["STATIC", "DNS", "EDS"]:
         """Envoy's way to find the endpoints."""
         if not self.addresses:
             return "EDS"
         names = [address for address in self.addresses if isinstance(address, TcpAddress) and not address.is_ip]
-        return "STRICT_DNS" if names else "STATIC"
+        return "DNS" if names else "STATIC"
 
     @property
     def is_remote(self) -> bool:

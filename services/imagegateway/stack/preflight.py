@@ -75,8 +75,14 @@ def lock(settings: Settings, name: str = _LOCK) -> Iterator[None]:
         yield
 
 
-def check_nats(settings: Settings) -> None:
-    """Raise StackError for more copies of streams than the stack's own NATS server can keep."""
+def check_settings(settings: Settings) -> None:
+    """Raise StackError for settings that exclude each other in a stack on one machine.
+
+    These are two addresses with the same port, and more copies of streams than the stack's own NATS server can keep.
+    """
+    for (setting, first), (other, second) in combinations(_listeners(settings), 2):
+        if first.port == second.port and (first.host == second.host or _any_wildcard(first, second)):
+            raise StackError(f"{setting} and {other} are both port {first.port}: choose another port for one of them")
     if settings.nats_replicas > 1 and not settings.nats_url:
         raise StackError(
             f"IMAGEGATEWAY_NATS_REPLICAS is {settings.nats_replicas}, but the stack's own NATS server is one: set "
@@ -87,11 +93,8 @@ def check_nats(settings: Settings) -> None:
 def check_port(settings: Settings) -> None:
     """Raise StackError if the stack can't listen on a port: the public one, that of administration or of metrics.
 
-    A busy default port for metrics is no error, but two settings with the same port are.
+    A busy default port for metrics is no error.
     """
-    for (setting, first), (other, second) in combinations(_listeners(settings), 2):
-        if first.port == second.port and (first.host == second.host or _any_wildcard(first, second)):
-            raise StackError(f"{setting} and {other} are both port {first.port}: choose another port for one of them")
     public = HostPort(settings.host, settings.port)
     _probe(public, "IMAGEGATEWAY_PORT")
     if settings.edge.http3:

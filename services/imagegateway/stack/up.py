@@ -72,7 +72,7 @@ def up(settings: Settings, options: StartOptions) -> int:
     # Own prices that can't be read, default models and trace settings stop the start here, and not each process.
     Catalog.of(settings)
     tracing.protocol()
-    preflight.check_nats(settings)
+    preflight.check_settings(settings)
     preflight.make_private(settings.data_dir)
     with preflight.lock(settings):
         preflight.check_port(settings)

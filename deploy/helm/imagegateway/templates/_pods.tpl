@@ -52,15 +52,19 @@ affinity: {{- toYaml . | nindent 2 }}
 - name: internal-certificate
   secret: {secretName: {{ include "imagegateway.certificate" . }}, defaultMode: 0440}
 - name: secrets
+  {{- $names := include "imagegateway.readable" . | fromJsonArray }}
+  {{- if $names }}
   secret:
     secretName: {{ .root.Values.secrets.existingSecret }}
     defaultMode: 0440
     items:
-      {{- range $name, $key := .root.Values.secrets.files }}
-      {{- if or (not $.secrets) (has $name $.secrets) }}
+      {{- range $names }}
+      {{- $key := get $.root.Values.secrets.files . }}
       - {key: {{ $key }}, path: {{ $key }}}
       {{- end }}
-      {{- end }}
+  {{- else }}
+  emptyDir: {}
+  {{- end }}
 {{- end }}
 
 {{- define "imagegateway.mounts" -}}

@@ -9,11 +9,20 @@
 {{- range $name, $value := .root.Values.settings }}
 - {name: IMAGEGATEWAY_{{ $name | upper }}, value: {{ toString $value | quote }}}
 {{- end }}
-{{- range $name, $key := .root.Values.secrets.files }}
-{{- if or (not $.secrets) (has $name $.secrets) }}
-- {name: IMAGEGATEWAY_{{ $name | upper }}_FILE, value: /run/secrets/imagegateway/{{ $key }}}
+{{- range include "imagegateway.readable" . | fromJsonArray }}
+- {name: IMAGEGATEWAY_{{ . | upper }}_FILE, value: /run/secrets/imagegateway/{{ get $.root.Values.secrets.files . }}}
 {{- end }}
 {{- end }}
+
+{{/* Names of the secrets that the component may read: those of `secrets`, by default all, without those of `withheld`. */}}
+{{- define "imagegateway.readable" -}}
+{{- $names := list }}
+{{- range $name := keys .root.Values.secrets.files | sortAlpha }}
+{{- if and (or (not $.secrets) (has $name $.secrets)) (not (has $name ($.withheld | default list))) }}
+{{- $names = append $names $name }}
+{{- end }}
+{{- end }}
+{{- toJson $names }}
 {{- end }}
 
 {{/* Address and health of the process: metrics and probes on one port that is not public. */}}
