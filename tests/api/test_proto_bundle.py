@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def protos(tmp_path: Path) -> Path:
-    """The unpacked archive."""
+    """Return the unpacked archive."""
     (tmp_path / "dist").mkdir()
     with ZipFile(proto_bundle.build(tmp_path / "dist")) as archive:
         archive.extractall(tmp_path)

@@ -16,7 +16,7 @@ _PROGRAM: Final = Path(__file__).with_name("node") / "program.ts"
 
 @pytest.fixture(params=[True, False], ids=["administration", "no-administration"])
 def document(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The description as a file, with and without administration."""
+    """Return the description as a file, with and without administration."""
     path = tmp_path / "openapi.json"
     path.write_bytes(openapi.describe("http://127.0.0.1:8080", administration=request.param))
     return path

@@ -60,8 +60,8 @@ def proxying(url: str, folder: Path) -> Iterator[str]:
             assert process.poll() is None, log.read_text()
             return _accepts(port)
 
-        eventually(ready, 10, "nginx listens")
+        eventually(ready, 30, "nginx listens")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)

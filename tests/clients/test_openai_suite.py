@@ -24,7 +24,7 @@ _LEAST: Final = 80
 
 @pytest.fixture
 def distribution(tmp_path: Path) -> Path:
-    """The unpacked source distribution."""
+    """Return the unpacked source distribution."""
     (archive,) = _ARCHIVES.glob("openai-*.tar.gz")
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
@@ -41,6 +42,8 @@ class Sent:
     parts: tuple[Part, ...] = ()
     target: str = ""
     """Path and query as the client sent them."""
+    at: float = field(default_factory=time.monotonic)
+    """Time of arrival in seconds of the monotonic clock."""
 
     @property
     def json(self) -> Any:
@@ -52,6 +55,9 @@ class Sent:
         return only
 
 
+HELD_SECONDS: Final = 60.0
+"""Longest time that a call waits for the event `hold` of an emulator."""
+
 SENT: Final = web.RequestKey("sent", Sent)
 """Key under which handlers find the request as it arrived: `request[SENT]`."""
 
@@ -61,7 +67,7 @@ class Emulator:
     """Base class of the emulators: `routes` adds the API, `sent` records requests, `billed` counts billed images.
 
     `failures` are responses in place of the next ones, in order: (status, body, headers). `spoiled` are such
-    responses to POSTs whose work is done and billed.
+    responses to POSTs whose work is done and billed. `under_way`: requests without a whole response.
     """
 
     key: str = "test-key"
@@ -69,6 +75,7 @@ class Emulator:
     billed: int = 0
     failures: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
     spoiled: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
+    under_way: int = 0
     base: str = ""
     host: str = "127.0.0.1"
     _runner: web.AppRunner | None = None
@@ -79,7 +86,7 @@ class Emulator:
 
     async def start(self) -> None:
         """Listen on a port of `host` that the system chooses, and set `base` to the origin."""
-        app = web.Application(client_max_size=256 * 1024 * 1024, middlewares=[self._keep])
+        app = web.Application(client_max_size=256 * 1024 * 1024, middlewares=[self._count, self._keep])
         self.routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -97,6 +104,15 @@ class Emulator:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.under_way += 1
+        try:
+            response: web.StreamResponse = await handler(request)
+            return response
+        finally:
+            self.under_way -= 1
 
     @web.middleware
     async def _keep(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, image_bytes
+from tests.emulators.base import HELD_SECONDS, SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
     from tests.emulators.base import Sent
@@ -138,13 +139,14 @@ class Ideogram(Emulator):
     """Emulator of the API.
 
     `unsafe`: numbers of the images, counted over all calls, that fail the safety check. `limit`: most images in
-    flight, `peak`: highest number so far. `seconds`: duration of each call. `script`: states of asynchronous
-    generations; the last one repeats.
+    flight, `peak`: highest number so far. `seconds`: duration of each call. `hold`: event that each call waits
+    for. `script`: states of asynchronous generations; the last one repeats.
     """
 
     unsafe: frozenset[int] = frozenset()
     limit: int = 10
     seconds: float = 0.0
+    hold: threading.Event | None = None
     script: Sequence[str] = ("pending", "completed")
     in_flight: int = 0
     peak: int = 0
@@ -172,6 +174,8 @@ class Ideogram(Emulator):
             return web.json_response({**answer, "max_inflight_requests": self.limit}, status=429)
         self.in_flight += count
         self.peak = max(self.peak, self.in_flight)
+        if self.hold:
+            assert await asyncio.to_thread(self.hold.wait, HELD_SECONDS), "the test did not release the call"
         await asyncio.sleep(self.seconds)
         self.in_flight -= count
         self.billed += count

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from tests.emulators.base import SENT, Emulator, image_bytes
+from tests.emulators.base import HELD_SECONDS, SENT, Emulator, image_bytes
 from tests.emulators.openai_checks import MODELS, Facts, RefusedError, check, check_files, moderated
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _INTEGERS: Final = ("n", "output_compression", "partial_images", "frame_count", "frame_duration_ms")
 _SVG: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d"><circle r="9"/></svg>'
-HELD_SECONDS: Final = 60.0
-"""Longest time that a stream waits for `OpenAI.hold`."""
 
 
 @dataclass

@@ -63,7 +63,9 @@ def test_trace_spans_two_hosts(fleet: Fleet, collector: Collector) -> None:
         with fleet.direct("router-0") as stub:
             metadata = wire.metadata(fleet.caller(), traceparent=f"00-{trace}-{'a' * 16}-01")
             stub.Generate(wire.small(**PAID), metadata=metadata, timeout=wire.SECONDS)
-        spans = collector.wait(trace, "Generate", "image.generation", "POST", "media.write")
+        spans = collector.wait(
+            trace, "Generate", "image.generation", f"generate_content {PAID['model']}", "POST", "media.write"
+        )
         hosts = {span.name: host_of(fleet, span) for span in spans}
         known = {span.span_id for span in spans} | {"a" * 16}
         assert not [span for span in spans if span.parent_id not in known]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.calls import Caller
 
 PATH: Final = "/v1/provider-keys"
-WITHIN: Final = 5.0
-"""Seconds until every router applies a stored or deleted key."""
+WITHIN: Final = 20.0
+"""Seconds until every router applies a stored or deleted key, on a busy machine."""
 
 
 def new_key() -> str:

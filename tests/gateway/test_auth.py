@@ -11,16 +11,15 @@ import pytest
 from tests.gateway import rest
 from tests.gateway.rest import ask
 from tests.support import command
+from tests.support.files import holding
 from tests.support.stack import eventually, short_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.stack import Stack
 
 KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}_[0-9a-f]{20}")
-WITHIN = 5.0
-"""Seconds until every router applies a new or revoked key."""
+WITHIN = 20.0
+"""Seconds until every router applies a new or revoked key, on a busy machine."""
 
 
 def is_accepted(stack: Stack, key: str) -> bool:
@@ -39,12 +38,6 @@ def create(stack: Stack, *arguments: str) -> tuple[str, str]:
     found = re.search(r"key ([0-9a-f]{12})", done.stderr)
     assert found
     return secret, found[1]
-
-
-def holding(folder: Path, secret: str) -> list[Path]:
-    """Return the files that contain a secret."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return [path for path in files if secret.encode() in path.read_bytes()]
 
 
 def test_key_made_is_accepted_and_revoked_is_refused_within_seconds(stack: Stack) -> None:

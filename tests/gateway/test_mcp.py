@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 from tests.gateway.rest import ask, assert_error
+from tests.gateway.test_auth import WITHIN
 from tests.support import command
 from tests.support.stack import eventually
 
@@ -132,7 +133,7 @@ def test_revoked_key_is_401(stack: Stack) -> None:
     assert ask(stack, "POST", "/mcp", LIST, ACCEPT, key=made["key"]).status == 200
     ask(stack, "DELETE", f"/v1/admin/keys/{made['id']}")
     refused = partial(ask, stack, "POST", "/mcp", LIST, ACCEPT, key=made["key"])
-    eventually(lambda: all(refused().status == 401 for _ in range(8)), 5, "every router refuses the revoked key")
+    eventually(lambda: all(refused().status == 401 for _ in range(8)), WITHIN, "every router refuses the revoked key")
     assert_error(refused(), 401, "invalid_api_key", kind="authentication_error")
 
 

@@ -16,7 +16,7 @@ from tests.gateway import cases, rest
 from tests.gateway.jobs.stacks import new_caller
 from tests.gateway.provider_keys import PATH, WITHIN, all_report, authorized, delete, listed, native, new_key, put
 from tests.gateway.rest import assert_error
-from tests.gateway.test_auth import holding
+from tests.support.files import holding
 from tests.support.stack import eventually
 
 if TYPE_CHECKING:

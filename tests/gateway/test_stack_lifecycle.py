@@ -49,7 +49,7 @@ def kill(stack: Stack, name: str) -> psutil.Process:
     """Kill a child by SIGKILL and return the killed process."""
     process = stack.running_child(name)
     process.kill()
-    eventually(lambda: is_gone(process), 5, f"{name} is dead")
+    eventually(lambda: is_gone(process), AGAIN, f"{name} is dead")
     return process
 
 
@@ -129,7 +129,7 @@ def test_child_that_can_not_run_ends_the_stack_with_a_clear_message() -> None:
 
 @pytest.mark.parametrize("name", CHILDREN)
 def test_child_killed_is_missed_in_readiness_and_started_again(victim: Stack, name: str) -> None:
-    assert health(victim) == (200, [])
+    eventually(lambda: health(victim) == (200, []), AGAIN, "all processes are ready")
     manager = victim.running_child("process-manager")
     manager.suspend()  # a start takes milliseconds
     try:
@@ -173,7 +173,7 @@ def test_slow_image_survives_a_kill_of_its_provider_server(victim: Stack) -> Non
     before = begun(victim)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(slow, victim, f"slow-{secrets.token_hex(8)}", 2.0)
-        eventually(lambda: begun(victim) > before, 10, "the task has begun")
+        eventually(lambda: begun(victim) > before, AGAIN, "the task has begun")
         kill(victim, "providers")
         assert answer.result().status == 200
 
@@ -196,7 +196,7 @@ def test_router_killed_in_a_call_is_an_error_that_no_sdk_repeats(
     before = begun(victim)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(send, victim, f"lost-{secrets.token_hex(8)}", 60.0)
-        eventually(lambda: begun(victim) > before, 10, "the task has begun")
+        eventually(lambda: begun(victim) > before, AGAIN, "the task has begun")
         killed = kill(victim, "router")
         lost = answer.result()
     rest.assert_error(lost, 502, "provider_outcome_unknown", kind="provider_error")
@@ -216,7 +216,7 @@ def test_stop_fails_readiness_and_serves_until_a_second_signal(victim: Stack) ->
     eventually(lambda: health(victim) == (200, []), AGAIN, "the stack is ready")
     victim.process.send_signal(signal.SIGTERM)
     eventually(lambda: ask(victim, "GET", "/readyz", key="").status == 503, AGAIN, "callers are sent elsewhere")
-    assert health(victim) == (503, ["lame_duck", "envoy: draining"])
+    eventually(lambda: health(victim) == (503, ["lame_duck", "envoy: draining"]), AGAIN, "Envoy drains")
     refusal = ask(victim, "GET", "/readyz", key="")
     assert refusal.json() == {"status": "not_ready", "not_ready": ["lame_duck"]}
     answer = ask(victim, "POST", rest.GENERATIONS, dict(SMALL))

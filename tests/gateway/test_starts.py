@@ -13,7 +13,8 @@ import pytest
 
 from tests.gateway import rest
 from tests.gateway.rest import ask
-from tests.gateway.test_auth import KEY, WITHIN, create, holding, is_accepted
+from tests.gateway.test_auth import KEY, WITHIN, create, is_accepted
+from tests.support.files import holding
 from tests.support.pseudo_terminal import session
 from tests.support.stack import assert_gone, eventually, free_port, short_folder, start
 

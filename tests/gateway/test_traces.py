@@ -87,11 +87,16 @@ def logged(stack: Stack, trace: str, event: str) -> list[dict[str, Any]]:
     return [line for line in stack.events() if line.get("trace_id") == trace and line["event"] == event]
 
 
+def only(stack: Stack, trace: str, event: str) -> dict[str, Any]:
+    """Return the only log line of a trace with this event."""
+    eventually(lambda: bool(logged(stack, trace, event)), 10, f"{event} is logged")
+    (line,) = logged(stack, trace, event)
+    return line
+
+
 def finished(stack: Stack, trace: str) -> dict[str, Any]:
     """Return the only line that says that the job of a trace has ended."""
-    eventually(lambda: bool(logged(stack, trace, "job_finished")), 10, "the end is logged")
-    (line,) = logged(stack, trace, "job_finished")
-    return line
+    return only(stack, trace, "job_finished")
 
 
 def test_generation_over_rest_is_one_trace_down_to_the_providers_request(
@@ -99,7 +104,9 @@ def test_generation_over_rest_is_one_trace_down_to_the_providers_request(
 ) -> None:
     answer = caller.generate(traced(trace), model="openai/gpt-image-1", size="1024x1024", response_format="url")
     assert answer.status == 200, answer.body
-    spans = collector.wait(trace, "Generate", "image.generation", "POST", "media.write")
+    spans = collector.wait(
+        trace, "Generate", "image.generation", "generate_content openai/gpt-image-1", "POST", "media.write"
+    )
     assert_whole(spans)
     named = by_name(spans)
     call, job, post = named["Generate"], named["image.generation"], named["POST"]
@@ -132,7 +139,7 @@ def test_generation_over_rest_is_one_trace_down_to_the_providers_request(
     line = finished(caller.stack, trace)
     assert (line["job_id"], line["request_id"], line["state"]) == (job_id, f"req-{trace}", "completed")
     assert (line["model"], line["provider"]) == ("openai/gpt-image-1", "openai")
-    (upstream,) = logged(caller.stack, trace, "upstream_call_finished")
+    upstream = only(caller.stack, trace, "upstream_call_finished")
     assert (upstream["request_id"], upstream["job_id"]) == (f"req-{trace}", job_id)
 
 
@@ -176,13 +183,13 @@ def test_slow_provider_and_webhook_stay_in_the_trace(
     assert named["webhook"].parent_id == named["poll bfl/flux-2-pro"].parent_id == job.span_id
     (delivery,) = receiver.on(f"/{trace}")
     assert delivery.headers["traceparent"] == f"00-{trace}-{named['webhook'].span_id}-01"
-    (sent,) = logged(caller.stack, trace, "webhook_sent")
+    sent = only(caller.stack, trace, "webhook_sent")
     assert (sent["job_id"], sent["request_id"]) == (job_id, f"req-{trace}")
 
 
 def test_job_of_a_killed_router_is_one_trace(caller: Caller, collector: Collector, trace: str) -> None:
     metadata = (*wire.metadata(caller, prefer="respond-async"), *traced(trace).items())
-    request = wire.small(provider_options={"delay": 6})
+    request = wire.small(provider_options={"delay": 12})
     with wire.router(caller, 0) as stub:
         job_id = stub.Generate(request, metadata=metadata, timeout=wire.SECONDS).id
     collector.wait(trace, "Generate", "generate_content local/sketch")

@@ -30,5 +30,5 @@ class InlineExecutor(Executor):
 
 
 def inline_index(file: JobListFile | None = None) -> JobListIndex:
-    """An index over a file, by default a new one in memory."""
+    """Return an index over a file, by default a new one in memory."""
     return JobListIndex(file or JobListFile(Path(":memory:")), time.time, InlineExecutor())

@@ -82,7 +82,7 @@ class Nats(Process):
 
 
 def settings_for(folder: Path, **values: str) -> Settings:
-    """Settings with a data directory; `values` as in the environment, without prefix."""
+    """Return settings with a data directory; `values` as in the environment, without prefix."""
     named = {f"IMAGEGATEWAY_{name}": value for name, value in values.items()}
     return settings.load(setting_source.Source({"IMAGEGATEWAY_DATA_DIR": str(folder), **named}))
 

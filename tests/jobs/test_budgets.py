@@ -244,7 +244,7 @@ async def test_cancelled_task_costs_its_estimate_unless_the_provider_confirms_th
         return records.running(after=0.02)
 
     providers.on_start = providers.on_poll = running
-    submitted = await replica.submit(_job(deadline_seconds=1.0))
+    submitted = await replica.submit(_job(deadline_seconds=2.0))
     entry = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
     await replica.engine.execution.cancellation.cancel(entry)
     await replica.held_nothing()
@@ -318,7 +318,7 @@ async def test_task_given_up_at_its_deadline_costs_its_estimate_unless_stopped(
         return records.running(after=0.02)
 
     providers.on_start = providers.on_poll = running
-    ended = await replica.ended((await replica.submit(_job(deadline_seconds=0.3))).record.id)
+    ended = await replica.ended((await replica.submit(_job(deadline_seconds=2.0))).record.id)
     assert (ended.record.state, code_of(ended.record.failed.reason)) == (states.FAILED, "provider_timeout")
     assert round(ended.record.cost.amount * NANO) == cost
     await _settled(replica, ended.record, 10 * CENT - cost)

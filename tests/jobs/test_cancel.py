@@ -139,7 +139,7 @@ async def test_queued_job_fails_at_its_deadline(replica: Replica, providers: Scr
 
 async def test_submitting_job_fails_at_its_deadline(replica: Replica, providers: ScriptedProviders) -> None:
     providers.on_start = call = PendingCall()
-    submitted = await replica.submit(records.job(deadline_seconds=0.2))
+    submitted = await replica.submit(records.job(deadline_seconds=2.0))
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
         states.FAILED,
@@ -158,7 +158,7 @@ async def test_running_job_fails_at_its_deadline(replica: Replica, providers: Sc
         return records.running(after=0.02)
 
     providers.on_start = providers.on_poll = running
-    submitted = await replica.submit(records.job(deadline_seconds=0.3))
+    submitted = await replica.submit(records.job(deadline_seconds=2.0))
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "provider_timeout")
     assert providers.cancels == [(submitted.record.id, "task-1")]

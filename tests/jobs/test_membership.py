@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Membership]:
-    """A replica that has claimed its name, on a separate connection that closes as in a crash."""
+    """Yield a replica that has claimed its name, on a separate connection that closes as in a crash."""
     client = await connect(nats.settings, "replica")
     try:
         kv = await bucket(client.jetstream(), BUCKET, 1, ttl=LEASE_SECONDS)

@@ -136,7 +136,7 @@ async def test_task_that_can_not_be_stopped_holds_its_slot_to_its_deadline_at_mo
         return records.running(after=0.02)
 
     providers.on_start = providers.on_poll = running
-    submitted = await replica.submit(records.job(deadline_seconds=0.5))
+    submitted = await replica.submit(records.job(deadline_seconds=2.0))
     entry = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
     await replica.engine.execution.cancellation.cancel(entry)
     await replica.held_nothing()
@@ -149,7 +149,7 @@ async def test_call_that_passes_the_deadline_holds_its_slot_until_it_ends(
     replica: Replica, providers: ScriptedProviders
 ) -> None:
     providers.on_start = call = PendingCall()
-    submitted = await replica.submit(records.job(deadline_seconds=0.2))
+    submitted = await replica.submit(records.job(deadline_seconds=2.0))
     ended = await replica.ended(submitted.record.id)
     assert (ended.record.state, ended.record.call_open) == (states.FAILED, True)
     waiting = await replica.submit(records.job())

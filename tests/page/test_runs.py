@@ -35,6 +35,9 @@ def openai(providers: Providers) -> Iterator[OpenAI]:
     yield found
     found.hold.set()
     found.hold = None
+    eventually(
+        lambda: found.under_way == 0, 30, "calls of cancelled jobs have ended, and are billed in no later test"
+    )
 
 
 def newest(caller: Caller, prompt: str) -> list[dict[str, Any]]:

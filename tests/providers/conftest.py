@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def openai() -> AsyncIterator[OpenAI]:
-    """The emulator of OpenAI's API."""
+    """Yield the emulator of OpenAI's API."""
     async with OpenAI() as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def openai_harness(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Harness]:
-    """The openai family, which calls the emulator."""
+    """Yield the openai family, which calls the emulator."""
     values = {"IMAGEGATEWAY_OPENAI_BASE_URL": openai.base, "IMAGEGATEWAY_OPENAI_API_KEY": openai.key}
     async with Harness.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values) as harness:
         yield harness
@@ -50,14 +50,14 @@ async def openai_harness(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Harnes
 
 @pytest.fixture
 async def bria() -> AsyncIterator[Bria]:
-    """The emulator of Bria's API."""
+    """Yield the emulator of Bria's API."""
     async with Bria() as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def bria_harness(bria: Bria, tmp_path: Path) -> AsyncIterator[Harness]:
-    """The bria family, which calls the emulator."""
+    """Yield the bria family, which calls the emulator."""
     values = {"IMAGEGATEWAY_BRIA_BASE_URL": bria.base, "IMAGEGATEWAY_BRIA_API_KEY": bria.key}
     async with Harness.open(BRIA_MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values) as harness:
         yield harness
@@ -65,14 +65,14 @@ async def bria_harness(bria: Bria, tmp_path: Path) -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def google() -> AsyncIterator[Google]:
-    """The emulator of Google's API."""
+    """Yield the emulator of Google's API."""
     async with Google() as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def google_harness(google: Google, tmp_path: Path) -> AsyncIterator[Harness]:
-    """The google family, which calls the emulator."""
+    """Yield the google family, which calls the emulator."""
     values = {"IMAGEGATEWAY_GOOGLE_BASE_URL": google.base, "IMAGEGATEWAY_GOOGLE_API_KEY": google.key}
     async with Harness.open(GOOGLE_MODELS, [GoogleAdapter()], tmp_path, values) as harness:
         yield harness
@@ -80,14 +80,14 @@ async def google_harness(google: Google, tmp_path: Path) -> AsyncIterator[Harnes
 
 @pytest.fixture
 async def ideogram() -> AsyncIterator[Ideogram]:
-    """The emulator of Ideogram's API."""
+    """Yield the emulator of Ideogram's API."""
     async with Ideogram() as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def ideogram_harness(ideogram: Ideogram, tmp_path: Path) -> AsyncIterator[Harness]:
-    """The ideogram family, which calls the emulator."""
+    """Yield the ideogram family, which calls the emulator."""
     values = {"IMAGEGATEWAY_IDEOGRAM_BASE_URL": ideogram.base, "IMAGEGATEWAY_IDEOGRAM_API_KEY": ideogram.key}
     async with Harness.open(IDEOGRAM_MODELS, [IdeogramAdapter()], tmp_path, values) as harness:
         yield harness
@@ -95,21 +95,21 @@ async def ideogram_harness(ideogram: Ideogram, tmp_path: Path) -> AsyncIterator[
 
 @pytest.fixture
 async def bfl() -> AsyncIterator[Bfl]:
-    """The emulator of BFL's API."""
+    """Yield the emulator of BFL's API."""
     async with Bfl() as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def ark() -> AsyncIterator[Ark]:
-    """The emulator of ByteDance's Ark API."""
+    """Yield the emulator of ByteDance's Ark API."""
     async with Ark() as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def ark_harness(ark: Ark, tmp_path: Path) -> AsyncIterator[Harness]:
-    """The bytedance family, which calls the emulator."""
+    """Yield the bytedance family, which calls the emulator."""
     values = {"IMAGEGATEWAY_BYTEDANCE_BASE_URL": ark.base, "IMAGEGATEWAY_BYTEDANCE_API_KEY": ark.key}
     async with Harness.open(BYTEDANCE_MODELS, [BytedanceAdapter()], tmp_path, values) as harness:
         yield harness
@@ -117,7 +117,7 @@ async def ark_harness(ark: Ark, tmp_path: Path) -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def stability() -> AsyncIterator[Stability]:
-    """The emulator of Stability AI's API."""
+    """Yield the emulator of Stability AI's API."""
     async with Stability() as emulator:
         yield emulator
 

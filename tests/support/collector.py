@@ -65,13 +65,19 @@ class Collector:
         ]
 
     def wait(self, trace_id: str, *names: str, seconds: float = 15.0) -> list[ReceivedSpan]:
-        """Wait until a trace has spans of all these names. Return all its spans."""
-        eventually(
-            lambda: set(names) <= {span.name for span in self.spans(trace_id)},
-            seconds,
-            f"the trace has {names}, beside {[span.name for span in self.spans(trace_id)]}",
-        )
-        return self.spans(trace_id)
+        """Wait until a trace has spans of all these names, and no more come for a moment. Return all its spans.
+
+        A span comes after those below it: at its end.
+        """
+        found: list[ReceivedSpan] = []
+
+        def is_whole() -> bool:
+            before = len(found)
+            found[:] = self.spans(trace_id)
+            return len(found) == before and set(names) <= {span.name for span in found}
+
+        eventually(is_whole, seconds, f"the trace has {names}, beside {[span.name for span in found]}")
+        return found
 
 
 class _GrpcService(pb_grpc.TraceServiceServicer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     """Values by the values of labels."""
 
 _QUIET_SECONDS: Final = 60.0
+_COUNTED_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,12 @@ class Traffic:
     def added(self, name: str, *labels: str) -> Series:
         """Return the increased sums of the samples of a name for each combination of the labels' values."""
         return increases(self._before.totals(name, *labels), self._read().totals(name, *labels))
+
+    def assert_added(self, expected: Series, name: str, *labels: str) -> None:
+        """Assert that sums of the samples of a name increase by these numbers: calls are counted after they end."""
+        with suppress(AssertionError):
+            eventually(lambda: self.added(name, *labels) == expected, _COUNTED_SECONDS, f"{name} counts the calls")
+        assert self.added(name, *labels) == expected
 
 
 class Added:

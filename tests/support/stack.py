@@ -118,8 +118,10 @@ class Stack:
         return match[1]
 
     def log_lines(self) -> list[str]:
-        """Return the output without the welcome text."""
-        text = self.text().replace(self.welcome(), "").replace("\nimagegateway: stopping\n", "\n")
+        """Return the complete lines of the output, without the welcome text."""
+        text = self.text()
+        text = text[: text.rfind("\n") + 1]  # a process may be about to write the rest of the last line
+        text = text.replace(self.welcome(), "").replace("\nimagegateway: stopping\n", "\n")
         return [line for line in text.splitlines() if line]
 
     def events(self) -> list[dict[str, Any]]:

@@ -87,9 +87,10 @@ class GenerateRequest(_message.Message):
     `max_prompt_length`.
     """
     n: _builtins.int
-    """Number of images, 1 to 10 within the model's `max_n`. Default: 1. A
-    provider that makes one image per call is called n times. A warning
-    `image_failed` replaces each missing image.
+    """Number of images, 1 to 10 within the model's `max_n`; 1 for an SVG of a
+    model with `svg_author`. Default: 1. A provider that makes one image per
+    call is called n times. A warning `image_failed` replaces each missing
+    image.
     """
     size: _builtins.str
     """`<width>x<height>` in pixels, or `auto`. Default: `auto`, the model's own
@@ -136,13 +137,14 @@ class GenerateRequest(_message.Message):
     """
     stream: _builtins.bool
     """True: the response is a stream of OpenAI's image events. Default: false.
-    REST only: over gRPC the error UNSUPPORTED_PARAMETER; gRPC callers use
+    UNSUPPORTED_PARAMETER for gif and svg, and over gRPC: gRPC callers use
     StreamJob.
     """
     partial_images: _builtins.int
     """Number of partial images, 0 to 3: of a stream or, with
     `Prefer: respond-async`, of the job while it runs (Job.partial_images).
-    Default: 0. A warning for models without `partial_images`.
+    Default: 0. A warning for other calls, and for models without
+    `partial_images`.
     """
     seed: _builtins.int
     """Seed, 0 to 4294967295: the same seed makes the same image where the model
@@ -426,7 +428,7 @@ class EditRequest(_message.Message):
     mask_url: _builtins.str
     """Mask: https URL or `data:` URL of an image of the first input's size.
     Transparent pixels are edited; without an alpha channel, white ones. A
-    warning `mask_ignored` for models without `mask`.
+    warning `mask_ignored` for models without `mask`. INVALID_VALUE for a gif.
     """
     mask_content: _builtins.bytes
     """Mask as encoded bytes (base64 in JSON): an image of the first input's size.

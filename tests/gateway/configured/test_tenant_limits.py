@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def test_inline_wait_that_is_over_becomes_a_202_by_itself(configured: Stack) -> None:
     caller = Caller(configured, configured.key)
-    answer = caller.generate(provider_options={"delay": 1.6})
+    answer = caller.generate(provider_options={"delay": 3})
     assert answer.status == 202, answer.body
     job_id = answer.json()["id"]
     assert answer.headers["location"] == f"/v1/jobs/{job_id}"

@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def caller(stack: Stack) -> Caller:
-    """The first tenant."""
+    """Return the first tenant."""
     return Caller(stack, stack.key)
 
 
 @pytest.fixture(scope="session")
 def stranger(stack: Stack) -> Caller:
-    """Another tenant."""
+    """Return another tenant."""
     return new_caller(stack, "stranger")
 
 
 @pytest.fixture
 def fresh(stack: Stack) -> Caller:
-    """A tenant that has no jobs yet."""
+    """Return a tenant that has no jobs yet."""
     return new_caller(stack, f"tenant-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture
 def mark() -> str:
-    """A word that no other test uses."""
+    """Return a word that no other test uses."""
     return uuid.uuid4().hex

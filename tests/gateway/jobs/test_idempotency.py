@@ -50,7 +50,7 @@ def test_fifty_concurrent_calls_with_one_key_make_one_job_and_one_image(fresh: C
 def test_fifty_concurrent_async_calls_with_one_key_get_the_same_job(fresh: Caller, key: dict[str, str]) -> None:
     with ThreadPoolExecutor(CALLS) as pool:
         answers = list(
-            pool.map(lambda _: fresh.generate({**key, **ASYNC}, provider_options={"delay": 5}), range(CALLS))
+            pool.map(lambda _: fresh.generate({**key, **ASYNC}, provider_options={"delay": 60}), range(CALLS))
         )
     assert [answer.status for answer in answers] == [202] * CALLS
     (job,) = fresh.jobs()

@@ -13,7 +13,7 @@ from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1 import webhook_service_pb2 as webhook_pb
 from imagegateway.v1 import webhook_service_pb2_grpc as webhook_grpc
 
-from tests.gateway.jobs import wire
+from tests.gateway.jobs import sse, wire
 from tests.gateway.jobs.calls import NO_JOB
 from tests.gateway.rest import assert_error
 
@@ -32,9 +32,10 @@ def done(caller: Caller) -> str:
 
 @pytest.fixture
 def running(caller: Caller) -> Iterator[str]:
-    """Yield the id of a job that runs for long."""
+    """Yield the id of a job that runs for long, and whose record does not change meanwhile."""
     job_id = caller.submit(60, provider_options={"delay": 60, "steps": 1})
-    caller.until(job_id, "running")
+    with sse.open_stream(caller, job_id, after=0) as stream:  # the provider's acceptance is the last change
+        assert any(event.name == "job.progress" for event in stream)
     yield job_id
     caller.cancel(job_id)
 
@@ -60,9 +61,9 @@ def test_get_of_a_running_job_has_retry_after(caller: Caller, running: str) -> N
 
 
 def test_etag_changes_with_the_job(caller: Caller) -> None:
-    job_id = caller.submit(1.5)
+    job_id = caller.submit(60)
     etag = caller.ask("GET", f"/v1/jobs/{job_id}").headers["etag"]
-    caller.end(job_id)
+    caller.cancel(job_id)
     answer = caller.ask("GET", f"/v1/jobs/{job_id}", headers={"if-none-match": etag})
     assert answer.status == 200
     assert answer.headers["etag"] != etag
@@ -76,7 +77,7 @@ def test_long_poll_holds_until_the_end(caller: Caller) -> None:
 
 
 def test_long_poll_with_an_etag_ends_at_the_next_change(caller: Caller) -> None:
-    job_id = caller.submit(provider_options={"delay": 4, "steps": 4})
+    job_id = caller.submit(provider_options={"delay": 60, "steps": 60})
     etag = caller.ask("GET", f"/v1/jobs/{job_id}").headers["etag"]
     answer = caller.ask("GET", f"/v1/jobs/{job_id}", headers={"prefer": "wait=60", "if-none-match": etag})
     assert answer.status == 200

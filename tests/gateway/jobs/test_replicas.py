@@ -10,6 +10,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 
 from tests.gateway.jobs import sse, wire
 from tests.gateway.jobs.test_stream import as_event, over_grpc
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def test_cancel_on_another_router_stops_the_job(
     caller: Caller, first: pb_grpc.ImageServiceStub, second: pb_grpc.ImageServiceStub
 ) -> None:
     for _ in range(10):
-        job_id = wire.submit(first, caller, delay=1)
+        job_id = wire.submit(first, caller, delay=60)
         request = pb.CancelJobRequest(job_id=job_id)
         job = second.CancelJob(request, metadata=wire.metadata(caller), timeout=wire.SECONDS)
         assert job.status == "cancelled"
@@ -76,6 +77,7 @@ def test_stream_resumes_on_another_router(
 ) -> None:
     job_id = wire.submit(first, caller, provider_options={"delay": 3, "steps": 12})
     whole = sse.Follower(caller, job_id)
+    eventually(lambda: bool(whole.events), 30, "the other subscriber has begun")
     seen: list[sse.Event] = []
     stubs = [first, second]
     while not (seen and seen[-1].terminal):

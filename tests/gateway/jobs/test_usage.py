@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from imagegateway.v1 import usage_service_pb2, usage_service_pb2_grpc
 from tests.gateway import cases, rest
 from tests.gateway.jobs.stacks import new_caller
 from tests.gateway.rest import assert_error
+from tests.support.files import holding
 from tests.support.stack import eventually
 
 DAY = 86_400
@@ -141,8 +143,7 @@ def test_erased_job_has_no_content_and_keeps_its_usage(stack: Stack, fresh: Call
     assert files.status in {404, 410}
     assert report(fresh)["total"] == before
     assert [row["user"] for row in report(fresh, group_by="user")["data"]] == [""]
-    found = [path for path in stack.data_dir.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
-    assert found == []
+    eventually(lambda: holding(stack.data_dir, secret) == [], 10, "no file holds the content")
 
 
 def test_running_job_is_not_erased(fresh: Caller) -> None:
@@ -151,11 +152,9 @@ def test_running_job_is_not_erased(fresh: Caller) -> None:
     assert_error(fresh.ask("POST", f"/v1/jobs/{job_id}/erase"), 400, "unsupported_parameter", "job_id")
     fresh.cancel(job_id)
     fresh.end(job_id)
-    for _ in range(100):
-        answer = fresh.ask("POST", f"/v1/jobs/{job_id}/erase")
-        if answer.status == 200:  # the provider has confirmed the cancellation
-            break
-    assert answer.json()["status"] == "cancelled"
+    erased = partial(fresh.ask, "POST", f"/v1/jobs/{job_id}/erase")
+    eventually(lambda: erased().status == 200, 30, "the provider has confirmed the cancellation")
+    assert erased().json()["status"] == "cancelled"
 
 
 def test_retention_of_a_tenant_applies_to_its_new_jobs(stack: Stack, admin: Caller) -> None:

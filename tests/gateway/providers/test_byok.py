@@ -13,6 +13,7 @@ from tests.gateway.providers.asking import over_both, over_grpc, over_rest, path
 from tests.gateway.providers.failing import ROUTES
 from tests.gateway.providers.test_failures import changed
 from tests.gateway.rest import assert_error
+from tests.support import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,13 +32,13 @@ LORAS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def new_key(route: str) -> str:
-    """A key of a caller's own, in the shape of the provider's."""
+    """Return a key of a caller's own, in the shape of the provider's."""
     secret = f"caller-{secrets.token_hex(20)}"
     return f"me:{secret}" if route in {"automatic1111", "fal"} else secret
 
 
 def shown(emulator: Emulator) -> list[str]:
-    """The headers of every request that came, user and password in clear."""
+    """Return the headers of every request, user and password in clear."""
     texts = []
     for sent in emulator.sent:
         values = [str(value) for value in sent.headers.values()]
@@ -47,14 +48,10 @@ def shown(emulator: Emulator) -> list[str]:
 
 
 def holding(caller: Caller, text: str) -> list[str]:
-    """Files of the stack, its captured output among them, that hold a text or its base64."""
-    needles = (text.encode(), base64.b64encode(text.encode()).rstrip(b"="))
-    found = []
-    for file in caller.stack.folder.rglob("*"):
-        if file.is_file():
-            data = file.read_bytes()
-            found += [str(file.relative_to(caller.stack.folder)) for needle in needles if needle in data]
-    return found
+    """Return the files of the stack, its captured output among them, that contain a text or its base64."""
+    folder = caller.stack.folder
+    found = files.holding(folder, text, base64.b64encode(text.encode()).rstrip(b"="))
+    return [str(file.relative_to(folder)) for file in found]
 
 
 @pytest.mark.parametrize("route", sorted(ROUTES))

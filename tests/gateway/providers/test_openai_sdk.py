@@ -91,12 +91,13 @@ def test_slow_model_returns_several_images(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("method", ["generate", "edit"])
-def test_stated_preference_returns_the_job(client: OpenAI, method: str) -> None:
+def test_stated_preference_returns_the_job(client: OpenAI, caller: Caller, method: str) -> None:
     fields: dict[str, Any] = {"image": _INPUT} if method == "edit" else {}
     call = getattr(client.images.with_raw_response, method)
     raw = call(model=_SLOW, prompt=_PROMPT, extra_headers={"Prefer": "respond-async"}, **fields)
     assert raw.status_code == 202
     assert raw.headers["location"] == f"/v1/jobs/{raw.headers['x-job-id']}"
+    caller.end(raw.headers["x-job-id"])
 
 
 @pytest.mark.parametrize("model", _OWN_NAMES)
@@ -124,11 +125,11 @@ def test_gateways_own_id_returns_links_by_default(client: OpenAI) -> None:
 async def test_cancelled_async_call_leaves_its_job_to_the_end(
     async_client: AsyncOpenAI, caller: Caller, mark: str
 ) -> None:
-    fields = {"metadata": marked(mark), "provider_options": {"delay": 1}}
+    fields = {"metadata": marked(mark), "provider_options": {"delay": 5}}
     call = asyncio.create_task(
         async_client.images.generate(model="local/sketch", prompt=_PROMPT, size="256x256", extra_body=fields)
     )
-    await asyncio.to_thread(eventually, lambda: bool(with_mark(caller.jobs(), mark)), 10, "the job is listed")
+    await asyncio.to_thread(eventually, lambda: bool(with_mark(caller.jobs(), mark)), 30, "the job is listed")
     call.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await call

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from openai import OpenAI
 
-from tests.emulators.openai import HELD_SECONDS
+from tests.emulators.base import HELD_SECONDS
 from tests.gateway import rest
 from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.jobs.calls import ASYNC
 from tests.gateway.jobs.sse import open_stream
 from tests.gateway.providers.asking import INPUT, edit, path, request
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,9 @@ def emulator(providers: Providers) -> Iterator[openai.OpenAI]:
     yield found
     hold.set()
     found.hold = found.cut = None
+    eventually(
+        lambda: found.under_way == 0, 30, "calls of cancelled jobs have ended, and are billed in no later test"
+    )
 
 
 @contextmanager

@@ -29,7 +29,7 @@ HOOKS: Final = 60
 EDITS_OF_URLS: Final = 8
 URLS: Final = 16
 """Images per edit: together more than a replica downloads concurrently."""
-NEVER: Final = 60.0
+NEVER: Final = 600.0
 """Seconds of a job unless cancelled: longer than the quick calls of the test."""
 
 

@@ -102,7 +102,7 @@ def test_audit_event_has_the_client_behind_a_trusted_proxy(secure: SecureStack) 
 
 def test_command_of_this_machine_is_local(secure: SecureStack) -> None:
     assert secure.stack.command("models", "--json").returncode == 0
-    assert "local" in [event.get("client") for event in secure.stack.events()]
+    eventually(lambda: "local" in [event.get("client") for event in secure.stack.events()], 10, "the call is logged")
 
 
 @pytest.mark.parametrize("peer", [PROXY, STRANGER])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def other_origin() -> AsyncIterator[ScriptedProvider]:
-    """A second origin."""
+    """Yield a second origin."""
     async with ScriptedProvider() as server:
         yield server
 

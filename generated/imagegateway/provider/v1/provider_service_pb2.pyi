@@ -91,7 +91,7 @@ class ImageTask(_message.Message):
     output_compression: _builtins.int
     """Requested jpeg or webp quality in percent; unset: the model's default."""
     seed: _builtins.int
-    """Seed; unset: the provider draws one."""
+    """Seed; unset: the provider chooses one."""
     seconds: _builtins.float
     """Length of a video in seconds."""
     fps: _builtins.int

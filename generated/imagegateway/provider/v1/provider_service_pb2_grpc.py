@@ -76,7 +76,7 @@ class ProviderServiceServicer:
     """
 
     def Start(self, request, context):
-        """Starts a task, or joins the call of the same job and attempt. Idempotent for
+        """Start a task, or join the call of the same job and attempt. Idempotent for
         the lifetime of the server process.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -84,7 +84,7 @@ class ProviderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Starts or joins a task as Start does, and streams its previews. The last
+        """Start or join a task as Start does, and stream its previews. The last
         message holds the state that Start would return; earlier messages hold
         running states with all previews so far and no task reference.
         """
@@ -93,7 +93,7 @@ class ProviderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Poll(self, request, context):
-        """Returns the state of a task. Joins a poll of the same task that is in
+        """Return the state of a task. Join a poll of the same task that is in
         progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -101,7 +101,7 @@ class ProviderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
-        """Asks the provider to stop a task, where the provider can. Idempotent.
+        """Ask the provider to stop a task, where the provider can. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

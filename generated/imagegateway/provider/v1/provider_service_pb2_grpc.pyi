@@ -42,20 +42,20 @@ class ProviderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProviderServiceAsyncStub: ...
     Start: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.StartRequest, _provider_service_pb2.StartResponse]
-    """Starts a task, or joins the call of the same job and attempt. Idempotent for
+    """Start a task, or join the call of the same job and attempt. Idempotent for
     the lifetime of the server process.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]
-    """Starts or joins a task as Start does, and streams its previews. The last
+    """Start or join a task as Start does, and stream its previews. The last
     message holds the state that Start would return; earlier messages hold
     running states with all previews so far and no task reference.
     """
     Poll: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]
-    """Returns the state of a task. Joins a poll of the same task that is in
+    """Return the state of a task. Join a poll of the same task that is in
     progress.
     """
     Cancel: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.CancelRequest, _provider_service_pb2.CancelResponse]
-    """Asks the provider to stop a task, where the provider can. Idempotent."""
+    """Ask the provider to stop a task, where the provider can. Idempotent."""
 
 @_typing.type_check_only
 class ProviderServiceAsyncStub(ProviderServiceStub):
@@ -71,20 +71,20 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Start: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.StartRequest, _provider_service_pb2.StartResponse]  # type: ignore[assignment]
-    """Starts a task, or joins the call of the same job and attempt. Idempotent for
+    """Start a task, or join the call of the same job and attempt. Idempotent for
     the lifetime of the server process.
     """
     Watch: _aio.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Starts or joins a task as Start does, and streams its previews. The last
+    """Start or join a task as Start does, and stream its previews. The last
     message holds the state that Start would return; earlier messages hold
     running states with all previews so far and no task reference.
     """
     Poll: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]  # type: ignore[assignment]
-    """Returns the state of a task. Joins a poll of the same task that is in
+    """Return the state of a task. Join a poll of the same task that is in
     progress.
     """
     Cancel: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.CancelRequest, _provider_service_pb2.CancelResponse]  # type: ignore[assignment]
-    """Asks the provider to stop a task, where the provider can. Idempotent."""
+    """Ask the provider to stop a task, where the provider can. Idempotent."""
 
 class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Internal API between the router and the server of a provider family. The
@@ -103,7 +103,7 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.StartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.StartResponse, _abc.Awaitable[_provider_service_pb2.StartResponse]]:
-        """Starts a task, or joins the call of the same job and attempt. Idempotent for
+        """Start a task, or join the call of the same job and attempt. Idempotent for
         the lifetime of the server process.
         """
 
@@ -113,7 +113,7 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_provider_service_pb2.WatchResponse], _abc.AsyncIterator[_provider_service_pb2.WatchResponse]]:
-        """Starts or joins a task as Start does, and streams its previews. The last
+        """Start or join a task as Start does, and stream its previews. The last
         message holds the state that Start would return; earlier messages hold
         running states with all previews so far and no task reference.
         """
@@ -124,7 +124,7 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.PollRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.PollResponse, _abc.Awaitable[_provider_service_pb2.PollResponse]]:
-        """Returns the state of a task. Joins a poll of the same task that is in
+        """Return the state of a task. Join a poll of the same task that is in
         progress.
         """
 
@@ -134,6 +134,6 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.CancelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.CancelResponse, _abc.Awaitable[_provider_service_pb2.CancelResponse]]:
-        """Asks the provider to stop a task, where the provider can. Idempotent."""
+        """Ask the provider to stop a task, where the provider can. Idempotent."""
 
 def add_ProviderServiceServicer_to_server(servicer: ProviderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,15 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class SlowOpenAI(OpenAI):
-    """OpenAI that takes `seconds` for each image. `in_flight`: present number of calls."""
+    """OpenAI whose images wait until `released` is set. `in_flight`: present number of calls."""
 
-    seconds: float = 1.0
+    released: threading.Event = field(default_factory=threading.Event)
     in_flight: int = 0
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         self.in_flight += 1
         try:
-            await asyncio.sleep(self.seconds)
+            while not self.released.is_set():  # noqa: ASYNC110  another thread sets the event
+                await asyncio.sleep(0.02)
             return await super()._generate(request)
         finally:
             self.in_flight -= 1

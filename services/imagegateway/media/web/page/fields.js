@@ -25,7 +25,7 @@ import { hasFreeSizes, ratioOptions, sizeOptions } from "./sizes.js";
 
 const COMPRESSED = ["jpeg", "webp"];
 const RASTER = ["png", "jpeg", "webp"];
-export const MAX_SEED = 4_294_967_295;
+const MAX_SEED = 4_294_967_295;
 
 /**
  * Return the limits of a model for a task.

@@ -74,7 +74,7 @@ export function orderModels(models, defaultId = "", today = dateOf(new Date())) 
  * @param {Model} model
  * @param {string} today
  */
-export function isRetired(model, today) {
+function isRetired(model, today) {
   return model.retired_at !== undefined && model.retired_at <= today;
 }
 

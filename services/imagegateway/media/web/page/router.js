@@ -19,7 +19,7 @@
  * @param {string} hash such as `#/history?status=failed`
  * @returns {string}
  */
-export function viewName(hash) {
+function viewName(hash) {
   return /^#\/([a-z-]+)/.exec(hash)?.[1] ?? "";
 }
 

@@ -8,7 +8,7 @@
 /** Name of the series that sums up all but the largest ones. */
 export const OTHER = "other";
 /** Name of rows without a value in the grouped field. */
-export const NONE = "none";
+const NONE = "none";
 
 /**
  * Return a row's number.

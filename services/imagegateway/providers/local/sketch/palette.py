@@ -59,7 +59,7 @@ def _from_lab(lab: _Lab) -> Colour:
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """The colour `share` (0 to 1) of the way from the first to the second."""
+    """Return the colour `share` (0 to 1) of the way from the first to the second."""
     a, b = _to_lab(first), _to_lab(second)
     return _from_lab((a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share))
 
