@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 _TENANT: Final = "default"
-_GONE_SECONDS: Final = 15.0
-"""Absence after which a gateway does not run: longer than its way from a frozen NATS server to another one."""
+_GONE_SECONDS: Final = 600.0
+"""Absence after which a gateway does not run: longer than the loss of a host, whose jobs others finish meanwhile."""
 _SESSION_NOTE: Final = "until this stack stops"
 
 
@@ -66,7 +66,7 @@ class GatewayKeys:
         return any(key.digest == digest and key.left_at for key in records)
 
     async def suspend_left(self, records: Iterable[ApiKey]) -> None:
-        """Suspend adopted secrets whose gateways have been gone for 15 s: all of them were replaced, or do not run.
+        """Suspend adopted secrets whose gateways have been gone for 10 minutes: all were replaced, or do not run.
 
         The secrets are valid again once a gateway adopts them. `records`: those of adopted secrets.
         """
