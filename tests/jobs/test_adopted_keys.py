@@ -120,7 +120,7 @@ async def test_rotated_key_ends_although_a_container_has_gone_during_the_rotatio
 
 
 class Gateway:
-    """A router's part that adopts a key from its settings, with a connection of its own."""
+    """A router's part that adopts a key from its settings, with a separate connection."""
 
     def __init__(self, name: str, secret: str, settings: Settings, folder: Path) -> None:
         self._name = name
