@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from tests.gateway.providers.asking import over_both, over_rest, request
 from tests.gateway.providers.providers import submissions
 from tests.gateway.providers.test_byok import holding, new_key
 from tests.gateway.providers.test_failures import changed
+from tests.gateway.test_metrics import scraped
 from tests.support.stack import eventually
 
 if TYPE_CHECKING:
@@ -119,10 +119,16 @@ def test_callers_own_key_has_separate_slots(caller: Caller, bfl: Bfl) -> None:
 def test_rate_limit_of_one_call_delays_the_next_call(caller: Caller, providers: Providers) -> None:
     emulator, fields = providers["cloudflare"], request("bfl/flux-2-dev", size="256x256")
     emulator.failures[:] = [(429, {}, {"retry-after": "3"})]
+
+    def answered() -> float:
+        """Return the number of responses that the provider server has read."""
+        name = "imagegateway_provider_request_duration_seconds_count"
+        return scraped(caller.stack).total(name, provider="cloudflare")
+
+    before = answered()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(over_rest, caller, fields)
-        eventually(lambda: bool(emulator.sent), 30, "the limit is met")
-        time.sleep(1)  # the provider server reads the refusal
+        eventually(lambda: answered() > before, 30, "the limit is met")
         second = over_rest(caller, fields)
         assert second.failure is None, second.failure
         assert first.result().failure is None
