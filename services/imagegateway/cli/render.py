@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from imagegateway.cli.errors import CommandError
-from imagegateway.cli.local import require, settings_here
+from imagegateway.cli.local import settings_here
+from imagegateway.keys import root_secret
 from imagegateway.platform import addresses
 from imagegateway.stack import envoy_config
 from imagegateway.stack.envoy_upstreams import Upstream, Upstreams
@@ -43,9 +45,16 @@ def envoy(
         endpoints=eds.absolute() if eds else None,
     )
     current = settings_here()
-    require(current, "SECRET_KEY")  # Envoy refuses all keys under another secret
+    secret_file = current.data_dir / root_secret.FILE
+    is_made = not current.secret_key and not secret_file.exists()
     document = envoy_config.document(current, upstreams, files.absolute() if files else None)
     print(document, end="")
+    if is_made:
+        print(
+            f"imagegateway: {root_secret.SETTING} is not set, so {secret_file} holds a new root secret. Routers and "
+            "media servers need the same one: Envoy refuses all keys under another",
+            file=sys.stderr,
+        )
 
 
 def _upstream(option: str, text: str) -> Upstream:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from imagegateway.cli.errors import CommandError
-from imagegateway.cli.local import require, settings_here
+from imagegateway.cli.local import settings_here
+from imagegateway.keys import root_secret
 from imagegateway.platform import logs, setting_source
+from imagegateway.platform.setting_source import PREFIX, SettingError
 from imagegateway.stack import preflight
 from imagegateway.stack.tuning import TUNED
 
@@ -69,12 +71,21 @@ def _prepared(part: str, *required: str) -> Iterator[Settings]:
     Raises SettingError for `required` settings, which parts share, that are missing; StackError for a part that runs.
     """
     current = settings_here(read_keys=False)  # provider servers alone need the files of providers' keys
-    require(current, *required)
+    if missing := [name for name in required if not _is_given(current, name)]:
+        names = ", ".join(PREFIX + name for name in missing)
+        raise SettingError(f"{names} must be set: the parts of the gateway share what it names")
     _tune()
     logs.configure(current, part, final=False)
     preflight.make_private(current.data_dir)
     with preflight.lock(current, f"{part}.lock"):
         yield current
+
+
+def _is_given(current: Settings, name: str) -> bool:
+    """Return whether a setting has a value. Parts that share a data directory find the root secret there."""
+    if name == "SECRET_KEY":
+        return bool(current.secret_key) or (current.data_dir / root_secret.FILE).exists()
+    return bool(current.source.origin(name))
 
 
 def _tune() -> None:
