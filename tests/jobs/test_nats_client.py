@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import nats.errors
 import pytest
 from imagegateway.platform.nats import connect
+from nats.aio.transport import TcpTransport
 from nats.js.api import Header
 
-from tests.jobs.server import settings_for, until
+from tests.jobs.server import Process, settings_for, until
+from tests.support.ports import free_port
+from tests.support.process_certificates import ProcessAuthority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +125,52 @@ async def test_close_without_a_server_drops_what_waits_for_one(nats: Nats, monke
     finally:
         nats.start()
     assert client.is_closed
+
+
+async def test_tls_url_refuses_a_server_without_tls_before_it_sends_the_password(tmp_path: Path) -> None:
+    received: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"headers": true, "max_payload": 1048576, "auth_required": true}\r\n')
+        while line := await reader.readline():
+            received.append(line)
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"tls://user:password@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(nats.errors.SecureConnWantedError):
+        await connect(settings_for(tmp_path, NATS_URL=url), "test", wait=False)
+    server.close()
+    assert received == []
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("further", ["", "allow_non_tls: true"])
+async def test_tls_url_uses_tls_where_the_server_offers_it(tmp_path: Path, further: str) -> None:
+    files = ProcessAuthority(tmp_path).issue("localhost")
+    port = free_port()
+    config = tmp_path / "nats.conf"
+    config.write_text(
+        f"""listen: "127.0.0.1:{port}"
+        tls {{ cert_file: "{files.certificate}", key_file: "{files.key}" }}
+        {further}
+        """
+    )
+    server = Process(config, port)
+    server.start()
+    try:
+        values = {"NATS_URL": f"tls://localhost:{port}", "NATS_CA": str(files.authority)}
+        client = await connect(settings_for(tmp_path, **values), "test", wait=False)
+        transport = client._transport
+        assert transport
+        assert isinstance(transport, TcpTransport)
+        assert transport._io_writer
+        assert transport._io_writer.get_extra_info("ssl_object")
+        await client.close()
+    finally:
+        server.kill()
 
 
 async def test_header_that_an_enum_names_has_its_name(client: Client) -> None:

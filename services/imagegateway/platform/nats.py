@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import nats.errors
 from imagegateway.platform import logs
 from imagegateway.platform.nats_client import Client
 from imagegateway.platform.setting_source import PREFIX, SettingError
@@ -36,22 +37,26 @@ async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client
     servers = settings.nats_address().split(",")
     random.shuffle(servers)
 
-    await client.connect(
-        servers=servers,
-        dont_randomize=True,  # in turn: a server that froze accepts connections, and would be chosen again
-        name=name,
-        user_credentials=_credentials(settings),
-        tls=_tls(settings),
-        connect_timeout=2,
-        max_reconnect_attempts=-1 if wait else 1,
-        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # passed to asyncio.sleep: fractions work
-        ping_interval=2,  # a host that vanishes closes no connection: 6 s until the next server
-        max_outstanding_pings=2,
-        allow_reconnect=wait,
-        disconnected_cb=connection_log.disconnected,
-        reconnected_cb=connection_log.reconnected,
-        error_cb=connection_log.failed,
-    )
+    try:
+        await client.connect(
+            servers=servers,
+            dont_randomize=True,  # in turn: a server that froze accepts connections, and would be chosen again
+            name=name,
+            user_credentials=_credentials(settings),
+            tls=_tls(settings),
+            connect_timeout=2,
+            max_reconnect_attempts=-1 if wait else 1,
+            reconnect_time_wait=0.25,  # type: ignore[arg-type]  # passed to asyncio.sleep: fractions work
+            ping_interval=2,  # a host that vanishes closes no connection: 6 s until the next server
+            max_outstanding_pings=2,
+            allow_reconnect=wait,
+            disconnected_cb=connection_log.disconnected,
+            reconnected_cb=connection_log.reconnected,
+            error_cb=connection_log.failed,
+        )
+    except (nats.errors.Error, OSError, TimeoutError):
+        await client.close()  # nats-py leaves the connection open
+        raise
     return client
 
 

@@ -56,6 +56,18 @@ class Client(nats_py.Client):
             self._pending_data_size = 0
         await super().close()
 
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Use TLS with a server whose URL has the scheme `tls`, also where the server only offers TLS.
+
+        nats-py follows the server alone, and would send the credentials in clear text. Raises SecureConnWantedError.
+        """
+        server = self._current_server
+        if initial_connection and server and server.uri.scheme == "tls" and not info.get("tls_required"):
+            if not info.get("tls_available"):
+                raise nats.errors.SecureConnWantedError
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
     async def _request_new_style(
         self,
         subject: str,
