@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
+MAX_PATH_BYTES: Final = 107
+"""Longest path of a UNIX socket, by the system."""
 _UNIX: Final = "unix:"
 
 
@@ -59,8 +61,12 @@ def parse(text: str) -> Address:
     """Return the address of `unix:/path` or `tcp://host:port`. Raises ValueError with the expected form."""
     if text.startswith(_UNIX):
         path = Path(text.removeprefix(_UNIX))
-        if not path.is_absolute():
-            raise ValueError(f"must be unix: and an absolute path, not {text!r}")
+        if not path.is_absolute() or not path.name or path.is_dir():
+            raise ValueError(f"must be unix: and an absolute path of a file, not {text!r}")
+        if len(bytes(path)) > MAX_PATH_BYTES:
+            raise ValueError(
+                f"must be unix: and at most {MAX_PATH_BYTES} bytes, the limit of the system, not {text!r}"
+            )
         return UnixAddress(path)
     with suppress(ValueError):
         parts = urlsplit(text)

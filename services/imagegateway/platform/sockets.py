@@ -10,8 +10,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-_MAX_PATH: Final = 107
-"""Longest path of a socket in bytes."""
+from imagegateway.platform.addresses import MAX_PATH_BYTES
+
 _LONGEST_NAME: Final = "supervisor.sock.4194304"
 """Longest name: supervisord binds its socket under a name that ends with its process id."""
 _SHARED: Final = Path("/tmp")  # noqa: S108  `make_folder` refuses folders of other users
@@ -24,7 +24,7 @@ def folder(run_dir: Path) -> Path:
     because it may be long, and XDG_RUNTIME_DIR because a logout removes it.
     """
     path = os.fsencode(run_dir)
-    if len(path) + len(f"/{_LONGEST_NAME}") <= _MAX_PATH:
+    if len(path) + len(f"/{_LONGEST_NAME}") <= MAX_PATH_BYTES:
         return run_dir
     return _SHARED / f"imagegateway-{os.geteuid()}-{hashlib.sha256(path).hexdigest()[:16]}"
 
