@@ -143,7 +143,7 @@ def test_media_behind_nginx_answers_head_and_range(
     assert (whole.status, part.status, piece) == (200, 206, data[:8])
 
 
-def test_preview_behind_nginx_comes_before_the_image_is_made(client: OpenAI, providers: Providers) -> None:
+def test_partial_image_behind_nginx_comes_before_the_image_is_made(client: OpenAI, providers: Providers) -> None:
     emulator: Any = providers["openai"]
     hold = emulator.hold = threading.Event()
     try:

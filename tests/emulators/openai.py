@@ -163,8 +163,8 @@ class OpenAI(Emulator):
         """Yield the events of a stream: the type, empty for an error, and the data."""
         for number, data in enumerate(made):
             for index in range(fields.get("partial_images", 0)):
-                preview = base64.b64encode(image_bytes(64, 64, colour=(index, 0, 0))).decode()
-                yield f"{prefix}.partial_image", {"b64_json": preview, "partial_image_index": index}
+                partial_image = base64.b64encode(image_bytes(64, 64, colour=(index, 0, 0))).decode()
+                yield f"{prefix}.partial_image", {"b64_json": partial_image, "partial_image_index": index}
             if self.broken and number == len(made) - 1:
                 yield "", {"error": self.broken}
                 return

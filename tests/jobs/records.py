@@ -79,14 +79,14 @@ def done() -> provider.TaskState:
 
 
 def running(
-    task_ref: str = "task-1", *, progress: int | None = None, after: float = 0.0, previews: int = 0
+    task_ref: str = "task-1", *, progress: int | None = None, after: float = 0.0, partial_images: int = 0
 ) -> provider.TaskState:
     return provider.TaskState(
         running=provider.Running(
             task_ref=task_ref,
             progress=progress,
             poll_after=Duration(seconds=int(after), nanos=int(after % 1 * 1e9)),
-            partial_images=[provider.Preview(media=ref("b"))] * previews,
+            partial_images=[provider.PartialImage(media=ref("b"))] * partial_images,
         )
     )
 

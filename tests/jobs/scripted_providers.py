@@ -55,7 +55,7 @@ class ScriptedProviders(ProviderClient):
         self.starts: Counter[str] = Counter()
         self.polls: Counter[str] = Counter()
         self.cancels: list[tuple[str, str]] = []
-        self.previews: Callable[[provider.StartRequest], AsyncIterator[provider.TaskState]] = _nothing
+        self.partial_images: Callable[[provider.StartRequest], AsyncIterator[provider.TaskState]] = _nothing
         self.on_start: Callable[[provider.StartRequest], Awaitable[provider.TaskState]] = _done
         self.on_poll: Callable[[provider.PollRequest], Awaitable[provider.TaskState | None]] = _done
 
@@ -75,7 +75,7 @@ class ScriptedProviders(ProviderClient):
 
         async def work(on_progress: OnProgress) -> provider.TaskState:
             self.starts[request.job_id] += 1
-            async for state in self.previews(request):
+            async for state in self.partial_images(request):
                 await on_progress(state.running)
             return await self.on_start(request)
 

@@ -52,18 +52,18 @@ async def remains(replica: Replica, nats: Nats) -> list[str]:
 
 
 async def completed(replica: Replica, providers: ScriptedProviders, record: JobRecord) -> Entry:
-    """Run a job with a preview and an image, both in the store."""
+    """Run a job with a partial image and a result, both in the store."""
     owner = ResultOwner.of(record.id, record.task)
 
     async def media(data: bytes) -> provider.MediaRef:
         stored = await replica.store.put_result(data, owner)
         return provider.MediaRef(key=stored.key, sha256=stored.sha256, media_type="image/png", size=stored.size)
 
-    preview = provider.Preview(media=await media(b"preview " + SECRET.encode()))
+    partial_image = provider.PartialImage(media=await media(b"partial image " + SECRET.encode()))
     artifact = provider.Artifact(media=await media(b"image " + SECRET.encode()), revised_prompt=SECRET)
 
     async def start(_request: object) -> provider.TaskState:
-        return provider.TaskState(done=provider.Done(artifacts=[artifact], partial_images=[preview]))
+        return provider.TaskState(done=provider.Done(artifacts=[artifact], partial_images=[partial_image]))
 
     providers.on_start = start
     await replica.submit(record)
@@ -74,7 +74,7 @@ async def test_erased_job_leaves_no_byte_of_prompt_or_media(
     replica: Replica, providers: ScriptedProviders, nats: Nats
 ) -> None:
     entry = await completed(replica, providers, secret_job())
-    assert len(found_in(nats.settings.data_dir, SECRET)) >= 3, "the stream, a preview and an image"
+    assert len(found_in(nats.settings.data_dir, SECRET)) >= 3, "the stream, a partial image and a result"
 
     erased = (await replica.engine.execution.erasure.erase(entry)).record
 

@@ -165,7 +165,7 @@ def test_each_attempt_is_a_provider_call() -> None:
     assert added(CALL_SECONDS) == 3
 
 
-def test_preview_and_progress_count_nothing() -> None:
+def test_partial_image_and_progress_count_nothing() -> None:
     before, after = submitted(), submitted()
     transitions.mark_running(after, provider.Running(task_ref="t", progress=50))
     added = Added()

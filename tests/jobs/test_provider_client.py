@@ -1,4 +1,4 @@
-"""Provider client: previews before the result, and the outcome when the provider server stops."""
+"""Provider client: partial images before the result, and the outcome when the provider server stops."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.family import OnProgress
 
 
-class PreviewFamily:
-    """A provider family that sends a preview for each release of `go`, then the response that the test sets."""
+class PartialImageFamily:
+    """A provider family that sends a partial image for each release of `go`, then the response that the test sets."""
 
     name = "drawing"
     models = LOCAL
@@ -43,11 +43,11 @@ class PreviewFamily:
 
     async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
         self.streamed.append(on_progress is not None)
-        shown: list[pb.Preview] = []
+        shown: list[pb.PartialImage] = []
         try:
             for index in range(request.task.partial_images):
                 await self.go.acquire()
-                shown.append(pb.Preview(media=records.ref("b"), index=index))
+                shown.append(pb.PartialImage(media=records.ref("b"), index=index))
                 assert on_progress
                 await on_progress(pb.Running(partial_images=shown))
             await self.go.acquire()
@@ -71,8 +71,8 @@ class PreviewFamily:
 
 
 @pytest.fixture
-def family() -> PreviewFamily:
-    return PreviewFamily()
+def family() -> PartialImageFamily:
+    return PartialImageFamily()
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def current() -> Iterator[settings.Settings]:
 
 
 @pytest.fixture
-async def server(family: PreviewFamily, current: settings.Settings) -> AsyncIterator[Server]:
+async def server(family: PartialImageFamily, current: settings.Settings) -> AsyncIterator[Server]:
     up = await serve([family], Listener.unix(current.socket(family.name)))
     yield up
     await up.stop(0)
@@ -95,28 +95,32 @@ async def providers(server: Server, current: settings.Settings) -> AsyncIterator
     await opened.close()
 
 
-def request(previews: int = 0) -> pb.StartRequest:
-    return pb.StartRequest(job_id="job_1", task=pb.ImageTask(model=LOCAL[0].id, partial_images=previews))
+def request(partial_images: int = 0) -> pb.StartRequest:
+    return pb.StartRequest(job_id="job_1", task=pb.ImageTask(model=LOCAL[0].id, partial_images=partial_images))
 
 
-async def test_task_without_previews_is_one_call(providers: ProviderClient, family: PreviewFamily) -> None:
+async def test_task_without_partial_images_is_one_call(providers: ProviderClient, family: PartialImageFamily) -> None:
     family.go.release()
     assert [state async for state in providers.start("drawing", request())] == [records.done()]
     assert family.streamed == [False]
 
 
-async def test_previews_arrive_one_by_one_before_the_result(providers: ProviderClient, family: PreviewFamily) -> None:
+async def test_partial_images_arrive_one_by_one_before_the_result(
+    providers: ProviderClient, family: PartialImageFamily
+) -> None:
     async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request(2))) as states:
         for count in (1, 2):
             family.go.release()
             state = await anext(states)
-            assert [preview.index for preview in state.running.partial_images] == list(range(count))
+            assert [image.index for image in state.running.partial_images] == list(range(count))
             assert not state.running.task_ref
         family.go.release()
         assert [state async for state in states] == [records.done()]
 
 
-async def test_failure_after_a_preview_is_a_result(providers: ProviderClient, family: PreviewFamily) -> None:
+async def test_failure_after_a_partial_image_is_a_result(
+    providers: ProviderClient, family: PartialImageFamily
+) -> None:
     family.answer = GatewayError(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "No.", param="prompt", retry_after=1.5)
     for _ in range(2):
         family.go.release()
@@ -125,20 +129,20 @@ async def test_failure_after_a_preview_is_a_result(providers: ProviderClient, fa
     assert last.failed.retry_after.ToMilliseconds() == 1500
 
 
-@pytest.mark.parametrize("previews", [0, 1])
+@pytest.mark.parametrize("partial_images", [0, 1])
 @pytest.mark.parametrize("back", [False, True])
 async def test_server_that_stops_leaves_the_outcome_unknown(  # noqa: PLR0917  fixtures
     providers: ProviderClient,
-    family: PreviewFamily,
+    family: PartialImageFamily,
     server: Server,
     current: settings.Settings,
     monkeypatch: pytest.MonkeyPatch,
-    previews: int,
+    partial_images: int,
     back: bool,
 ) -> None:
     monkeypatch.setattr(module, "_REJOIN_SECONDS", PATIENCE if back else 0.2)
-    async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request(previews))) as states:
-        if previews:
+    async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request(partial_images))) as states:
+        if partial_images:
             family.go.release()
             await anext(states)
         waiting = asyncio.ensure_future(anext(states))
@@ -178,12 +182,12 @@ async def test_unreachable_server_certainly_got_no_new_call(
 
 
 async def test_calls_that_a_stopping_server_refuses_begin_once_on_its_successor(
-    providers: ProviderClient, family: PreviewFamily, server: Server, current: settings.Settings
+    providers: ProviderClient, family: PartialImageFamily, server: Server, current: settings.Settings
 ) -> None:
     family.go = asyncio.Semaphore(1000)
 
     async def call(number: int) -> pb.TaskState:
-        asked = request(previews=number % 2)
+        asked = request(partial_images=number % 2)
         asked.job_id = f"job_{number}"
         *_, last = [state async for state in providers.start("drawing", asked)]
         return last
@@ -202,7 +206,7 @@ async def test_calls_that_a_stopping_server_refuses_begin_once_on_its_successor(
 
 
 async def test_crash_in_the_provider_server_is_an_internal_error(
-    providers: ProviderClient, family: PreviewFamily
+    providers: ProviderClient, family: PartialImageFamily
 ) -> None:
     family.answer = ZeroDivisionError()
     for _ in range(2):
@@ -212,27 +216,27 @@ async def test_crash_in_the_provider_server_is_an_internal_error(
     assert last.failed.may_be_billed, "it may have come after the provider took the task"
 
 
-@pytest.mark.parametrize("previews", [0, 2])
+@pytest.mark.parametrize("partial_images", [0, 2])
 async def test_call_outlives_its_caller_and_is_joined(
-    providers: ProviderClient, family: PreviewFamily, previews: int
+    providers: ProviderClient, family: PartialImageFamily, partial_images: int
 ) -> None:
     async with asyncio.timeout(PATIENCE):
-        async with aclosing(providers.start("drawing", request(previews))) as states:
+        async with aclosing(providers.start("drawing", request(partial_images))) as states:
             waiting = asyncio.ensure_future(anext(states))
             await until(lambda: bool(family.streamed))
-            if previews:
+            if partial_images:
                 family.go.release()
                 await waiting
             else:
                 waiting.cancel()
                 await asyncio.wait([waiting])
-        joining = request(previews)
+        joining = request(partial_images)
         joining.join_only = True
         async with aclosing(providers.start("drawing", joining)) as states:
-            if previews:
+            if partial_images:
                 state = await anext(states)
-                assert len(state.running.partial_images) == 1, "the previews from before"
-            for _ in range(previews + 1):
+                assert len(state.running.partial_images) == 1, "the partial images from before"
+            for _ in range(partial_images + 1):
                 family.go.release()
             *_, last = [state async for state in states]
         assert last == records.done()
@@ -243,7 +247,7 @@ async def test_call_outlives_its_caller_and_is_joined(
     assert not family.cancelled.is_set()
 
 
-async def test_another_attempt_is_another_call(providers: ProviderClient, family: PreviewFamily) -> None:
+async def test_another_attempt_is_another_call(providers: ProviderClient, family: PartialImageFamily) -> None:
     for attempt in (1, 2):
         family.go.release()
         asked = request()
@@ -252,7 +256,7 @@ async def test_another_attempt_is_another_call(providers: ProviderClient, family
     assert len(family.streamed) == 2
 
 
-async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, family: PreviewFamily) -> None:
+async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, family: PartialImageFamily) -> None:
     asked = request()
     asked.join_only = True
     [state] = [state async for state in providers.start("drawing", asked)]
@@ -262,7 +266,7 @@ async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, 
 
 
 async def test_slow_poll_continues_and_the_next_one_joins_it(
-    providers: ProviderClient, family: PreviewFamily, monkeypatch: pytest.MonkeyPatch
+    providers: ProviderClient, family: PartialImageFamily, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.2)
     asked = pb.PollRequest(job_id="job_1", task_ref="a task", task=pb.ImageTask(model=LOCAL[0].id))
@@ -277,7 +281,7 @@ async def test_slow_poll_continues_and_the_next_one_joins_it(
 
 
 async def test_stopping_server_lets_calls_without_a_caller_end(
-    providers: ProviderClient, family: PreviewFamily, server: Server
+    providers: ProviderClient, family: PartialImageFamily, server: Server
 ) -> None:
     async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request())) as states:
         waiting = asyncio.ensure_future(anext(states))

@@ -117,8 +117,8 @@ async def routers(replicas: Replicas) -> AsyncIterator[list[ProviderClient]]:
         yield clients
 
 
-def request(job_id: str, *, join: bool = False, previews: int = 0) -> pb.StartRequest:
-    task = pb.ImageTask(model=MODELS[0].id, partial_images=previews)
+def request(job_id: str, *, join: bool = False, partial_images: int = 0) -> pb.StartRequest:
+    task = pb.ImageTask(model=MODELS[0].id, partial_images=partial_images)
     return pb.StartRequest(job_id=job_id, task=task, attempt=1, join_only=join)
 
 
@@ -154,16 +154,18 @@ async def test_server_with_the_certificate_of_another_role_gets_no_call(
     assert not replicas.families[wrong].started
 
 
-@pytest.mark.parametrize("previews", [0, 1])
+@pytest.mark.parametrize("partial_images", [0, 1])
 async def test_another_router_joins_the_call_at_its_replica(
-    routers: list[ProviderClient], replicas: Replicas, previews: int
+    routers: list[ProviderClient], replicas: Replicas, partial_images: int
 ) -> None:
     jobs = [f"job_{number}" for number in range(12)]
-    first = [asyncio.create_task(last(routers[0], request(job, previews=previews))) for job in jobs]
+    first = [asyncio.create_task(last(routers[0], request(job, partial_images=partial_images))) for job in jobs]
     await until(lambda: len(replicas.started) == len(jobs))
     for task in first:
         task.cancel()
-    joined = [asyncio.create_task(last(routers[1], request(job, join=True, previews=previews))) for job in jobs]
+    joined = [
+        asyncio.create_task(last(routers[1], request(job, join=True, partial_images=partial_images))) for job in jobs
+    ]
     for family in replicas.families.values():
         family.go.set()
     assert await asyncio.gather(*joined) == [records.done()] * len(jobs)

@@ -100,14 +100,14 @@ async def test_call_whose_provider_server_stopped_has_an_unknown_outcome(
         assert (await successor.ended(after.record.id)).record.state == states.COMPLETED
 
 
-async def test_call_that_sent_previews_before_a_crash_is_joined(
+async def test_call_that_sent_partial_images_before_a_crash_is_joined(
     one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
-        yield records.running("", previews=1)
+        yield records.running("", partial_images=1)
 
     providers.on_start = call = PendingCall()
-    providers.previews = on_the_way
+    providers.partial_images = on_the_way
     submitted = await dying.submit(records.job())
     await dying.reached(submitted.record.id, lambda entry: bool(entry.record.partial_images))
     await dying.crash()

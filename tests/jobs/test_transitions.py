@@ -106,7 +106,7 @@ def test_running_task_changes_its_record_by_each_part_of_its_state() -> None:
     for changed in (
         records.running(progress=20),
         records.running("task-2", progress=20),
-        records.running("task-2", progress=20, previews=1),
+        records.running("task-2", progress=20, partial_images=1),
     ):
         assert transitions.mark_running(record, changed.running)
     assert (record.state, record.task_ref, record.progress, len(record.partial_images)) == (

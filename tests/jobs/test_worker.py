@@ -150,8 +150,8 @@ async def test_running_task_is_polled_to_its_end(
             records.running(progress=10),
             None,  # the provider server is unreachable
             records.running(progress=10),  # no change: no write
-            records.running(progress=60, previews=1),
-            records.running("task-2", progress=90, previews=2),
+            records.running(progress=60, partial_images=1),
+            records.running("task-2", progress=90, partial_images=2),
             records.done(),
         ]
     )

@@ -32,8 +32,8 @@ async def test_partial_images_are_requested_and_stored(openai: OpenAI, openai_ha
         assert openai.sent[0].part("partial_images").text == "2"
     else:
         assert (openai.sent[0].json["stream"], openai.sent[0].json["partial_images"]) == (True, 2)
-    previews = [await openai_harness.store.read(preview.media.key) for preview in state.done.partial_images]
-    assert previews == 2 * [image_bytes(64, 64, colour=(index, 0, 0)) for index in range(2)]
+    partial_images = [await openai_harness.store.read(image.media.key) for image in state.done.partial_images]
+    assert partial_images == 2 * [image_bytes(64, 64, colour=(index, 0, 0)) for index in range(2)]
     assert (len(state.done.artifacts), openai.billed) == (2, 2)
     assert state.done.usage.output_tokens == 8320
 
@@ -52,7 +52,7 @@ async def test_error_in_stream_keeps_completed_images(openai: OpenAI, openai_har
 
 
 @pytest.mark.parametrize("edit", [False, True])
-async def test_preview_is_reported_before_the_rest_arrives(
+async def test_partial_image_is_reported_before_the_rest_arrives(
     openai: OpenAI, openai_harness: Harness, edit: bool
 ) -> None:
     openai.hold = threading.Event()
@@ -61,7 +61,7 @@ async def test_preview_is_reported_before_the_rest_arrives(
     async def on_progress(running: pb.Running) -> None:
         assert not running.task_ref
         assert openai.billed == 0 or len(seen) > 0
-        seen.append([preview.index for preview in running.partial_images])
+        seen.append([image.index for image in running.partial_images])
         first = await openai_harness.store.read(running.partial_images[0].media.key)
         assert first == image_bytes(64, 64, colour=(0, 0, 0))
         openai.hold.set()  # type: ignore[union-attr]  # the emulator sends no more before
@@ -69,17 +69,17 @@ async def test_preview_is_reported_before_the_rest_arrives(
     inputs = [await openai_harness.keep(image_bytes())] if edit else []
     state = await openai_harness.run(task(inputs=inputs, partial_images=3), on_progress=on_progress)
     assert seen == [[0], [0, 1], [0, 1, 2]]
-    assert [preview.index for preview in state.done.partial_images] == [0, 1, 2]
+    assert [image.index for image in state.done.partial_images] == [0, 1, 2]
     assert (len(state.done.artifacts), openai.billed, len(openai.sent)) == (1, 1, 1)
 
 
-async def test_preview_index_counts_within_its_own_image(openai: OpenAI, openai_harness: Harness) -> None:
+async def test_partial_image_index_counts_within_its_own_image(openai: OpenAI, openai_harness: Harness) -> None:
     state = await openai_harness.run(task(partial_images=2, n=2))
-    assert [preview.index for preview in state.done.partial_images] == [0, 1, 0, 1]
+    assert [image.index for image in state.done.partial_images] == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("cut", [1, 2])
-async def test_connection_broken_after_previews_leaves_the_outcome_unknown(
+async def test_connection_broken_after_partial_images_leaves_the_outcome_unknown(
     openai: OpenAI, openai_harness: Harness, cut: int
 ) -> None:
     openai.cut = cut
@@ -111,7 +111,7 @@ async def test_stream_timeout_is_not_retried(
 
 @pytest.mark.parametrize("mangled", [0, 1])
 async def test_damaged_event_does_not_lose_the_others(openai: OpenAI, openai_harness: Harness, mangled: int) -> None:
-    """The first event is a preview, the second an image."""
+    """The first event is a partial image, the second an image."""
     openai.mangled = mangled
     done = (await openai_harness.run(task(partial_images=1, n=2))).done
     assert (len(done.artifacts), len(done.missing)) == (2 - mangled, mangled)
@@ -119,7 +119,7 @@ async def test_damaged_event_does_not_lose_the_others(openai: OpenAI, openai_har
     assert len(done.partial_images) == 1 + mangled
 
 
-async def test_invalid_preview_does_not_lose_the_image(openai: OpenAI, openai_harness: Harness) -> None:
+async def test_invalid_partial_image_does_not_lose_the_image(openai: OpenAI, openai_harness: Harness) -> None:
     whole = base64.b64encode(image_bytes()).decode()
     events = [
         {"type": "image_generation.partial_image", "b64_json": "aGVsbG8=", "partial_image_index": 0},

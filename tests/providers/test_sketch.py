@@ -203,18 +203,18 @@ def test_edit_needs_an_input() -> None:
         sketch.edit(brief(), [], None)
 
 
-def test_previews_approach_the_result() -> None:
+def test_partial_images_approach_the_result() -> None:
     image = sketch.draw(brief(width=256, height=192))
     distances = []
     for step in range(1, 5):
-        partial = sketch.preview(image, step, 4)
+        partial = sketch.partial_image(image, step, 4)
         assert (partial.size, partial.mode) == (image.size, image.mode)
         distances.append(sum(ImageStat.Stat(ImageChops.difference(image, partial)).mean))
     assert distances == sorted(distances, reverse=True)
     assert distances[0] > 2 * distances[-1]
     for step in (0, 5):
         with pytest.raises(ValueError, match="step"):
-            sketch.preview(image, step, 4)
+            sketch.partial_image(image, step, 4)
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])

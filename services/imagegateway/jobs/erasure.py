@@ -34,7 +34,7 @@ class JobErasure:
 
     async def _erase(self, entry: Entry) -> Entry:
         if not entry.record.erased_at:
-            # The media first: only the records name them. Earlier records name the previews of a failed job.
+            # The media first: only the records name them. Earlier records name the partial images of a failed job.
             history = self._stream.history(entry.record.id, 0)
             await self._store.delete({key async for each in history for key in _media_keys(each.record)})
             entry = await self._writer.update(entry, _mark_erased)
@@ -43,9 +43,9 @@ class JobErasure:
 
 
 def _media_keys(record: JobRecord) -> Iterator[str]:
-    """Yield the keys of a record's results, previews and inputs."""
+    """Yield the keys of a record's results, partial images and inputs."""
     yield from (artifact.media.key for artifact in record.done.artifacts)
-    yield from (preview.media.key for preview in (*record.partial_images, *record.done.partial_images))
+    yield from (image.media.key for image in (*record.partial_images, *record.done.partial_images))
     yield from record.upload_keys
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.jobs.provider_client import ProviderClient
     from imagegateway.jobs.stream import Entry
 
-    OnPreview = Callable[[Entry, provider.Running], Awaitable[Entry]]
+    OnPartialImage = Callable[[Entry, provider.Running], Awaitable[Entry]]
 
 _POLL_CRASHES: Final = 5
 """Consecutive polls broken by a bug of the gateway after which the job fails."""
@@ -42,12 +42,12 @@ class JobCalls:
         self._crashes: Counter[str] = Counter()
 
     async def start(
-        self, entry: Entry, on_preview: OnPreview, *, join: bool, fail_fast: bool
+        self, entry: Entry, on_partial_image: OnPartialImage, *, join: bool, fail_fast: bool
     ) -> tuple[Entry, provider.TaskState]:
         """Call the provider for a submitting job, or with `join` wait for a call that another process made.
 
-        `on_preview` writes previews and returns the new entry. Return the newest entry and the final state of the
-        call. Raises TimeoutError at the job's deadline, and what `on_preview` raises.
+        `on_partial_image` writes partial images and returns the new entry. Return the newest entry and the final
+        state of the call. Raises TimeoutError at the job's deadline, and what `on_partial_image` raises.
         """
         record = entry.record
         if record.deadline < unix_millis() and not join:
@@ -68,9 +68,9 @@ class JobCalls:
                 except Exception:  # noqa: BLE001  the job must end after any error
                     _log.exception("job_start_crashed", job_id=record.id)
                     return entry, failed_task(INTERNAL, may_be_billed=True)
-                if not transitions.is_preview(state):
+                if not transitions.is_partial_image(state):
                     return entry, state
-                entry = await on_preview(entry, state.running)
+                entry = await on_partial_image(entry, state.running)
 
     async def join(self, record: JobRecord) -> provider.TaskState:
         """Wait for the start of an ended job, and return its final state."""
@@ -78,7 +78,7 @@ class JobCalls:
         try:
             request = self._start_request(record, join=True, fail_fast=False)
             async with aclosing(self._client.start(record.family, request, job_trace.metadata(record))) as states:
-                while transitions.is_preview(state := await next_state(states, limit)):
+                while transitions.is_partial_image(state := await next_state(states, limit)):
                     pass
         except Exception as error:  # noqa: BLE001  the job has ended; the call only holds its slots
             _log.warning("open_call_abandoned", job_id=record.id, error=type(error).__name__)

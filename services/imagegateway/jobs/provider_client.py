@@ -76,7 +76,7 @@ class ProviderClient:
     ) -> AsyncGenerator[pb.TaskState, None]:
         """Start or join the provider call of a job's attempt.
 
-        Yield a running state without a task reference for each preview, where the task asks for previews, and the
+        Yield a running state without a task reference for each partial image, where the task asks for them, and the
         final state of the call last. The provider server owns the call, so a broken connection is replaced and joins
         the call again, at the replica that began it. A call that no replica knows ends as PROVIDER_OUTCOME_UNKNOWN.
 

@@ -76,17 +76,17 @@ def mark_running(record: JobRecord, state: provider.Running) -> bool:
     record.task_ref = state.task_ref
     if state.HasField("progress"):
         record.progress = state.progress
-    set_previews(record, state)
+    set_partial_images(record, state)
     return changed
 
 
-def is_preview(state: provider.TaskState) -> bool:
-    """Return whether a state only brings previews, while the provider call continues."""
+def is_partial_image(state: provider.TaskState) -> bool:
+    """Return whether a state only brings partial images, while the provider call continues."""
     return state.HasField("running") and not state.running.task_ref
 
 
-def set_previews(record: JobRecord, state: provider.Running) -> None:
-    """Replace the record's previews. Whether the provider accepts the task remains unknown."""
+def set_partial_images(record: JobRecord, state: provider.Running) -> None:
+    """Replace the record's partial images. Whether the provider accepts the task remains unknown."""
     del record.partial_images[:]
     record.partial_images.extend(state.partial_images)
 

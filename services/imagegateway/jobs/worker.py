@@ -179,7 +179,7 @@ class Worker:
         """Make one call. Return the entry of a job whose call is to be repeated at once."""
         fail_fast = self._fallback.next_route(entry.record) is not None
         try:
-            entry, state = await self._calls.start(entry, self._write_previews, join=join, fail_fast=fail_fast)
+            entry, state = await self._calls.start(entry, self._write_partial_images, join=join, fail_fast=fail_fast)
         except StaleError:
             await self._open_calls.on_conflict(entry, None)
         except TimeoutError:
@@ -188,13 +188,13 @@ class Worker:
             return await self._apply_result(entry, state)
         return None
 
-    async def _write_previews(self, entry: Entry, running: provider.Running) -> Entry:
-        """Write previews for subscribers. The result of the call stays open. Raises StaleError."""
+    async def _write_partial_images(self, entry: Entry, running: provider.Running) -> Entry:
+        """Write partial images for subscribers. The result of the call stays open. Raises StaleError."""
         record = entry.copy()
-        transitions.set_previews(record, running)
+        transitions.set_partial_images(record, running)
         try:
             return await self._writer.advance(entry, record)
-        except RefusedError:  # a job does not fail for its previews
+        except RefusedError:  # a job does not fail for its partial images
             return entry
 
     def _start_poll(self, job_id: str) -> None:

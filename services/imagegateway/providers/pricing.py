@@ -273,7 +273,7 @@ class PerToken(Rule):
     """Price of an output token of text."""
     input_tokens: Mapping[str, int] = field(default_factory=dict)
     """Expected tokens of an input image by `input_fidelity`; the empty one is the default."""
-    preview_tokens: int = 0
+    partial_image_tokens: int = 0
     """Output tokens of each partial image."""
 
     @property
@@ -290,8 +290,8 @@ class PerToken(Rule):
         task = order.task
         prompt = -(-len(task.prompt) // _CHARACTERS_PER_TOKEN) * self.text_in
         per_input = self.input_tokens.get(task.input_fidelity, self.input_tokens.get("", 0)) * self.image_in
-        previews = task.partial_images * self.preview_tokens * self.output_token
-        return made + prompt + len(task.inputs) * per_input + previews
+        partial_images = task.partial_images * self.partial_image_tokens * self.output_token
+        return made + prompt + len(task.inputs) * per_input + partial_images
 
     def final(self, order: Order, done: provider.Done) -> int | None:
         """Return the price of the counted tokens. None with an SVG's author, whose tokens have no known price."""

@@ -127,7 +127,7 @@ class ResponseBuilder:
 
     @asynccontextmanager
     async def partial_image(
-        self, record: JobRecord, call: Call, stored: provider.Preview
+        self, record: JobRecord, call: Call, stored: provider.PartialImage
     ) -> AsyncIterator[PartialImage]:
         """Return a partial image. The end of the context releases its memory. Raises GatewayError OVERLOADED."""
         release = await self._memory.reserve(record, call, stored.media.size)
@@ -220,7 +220,7 @@ class ResponseBuilder:
         job.partial_images.extend(self._partial_image(stored) for stored in record.partial_images)
         return job
 
-    def _partial_image(self, stored: provider.Preview) -> job_pb2.Image:
+    def _partial_image(self, stored: provider.PartialImage) -> job_pb2.Image:
         media = stored.media
         url = self._links.sign(media.key, f"{stored.index}.{signed_links.extension_of(media.media_type)}")
         return job_pb2.Image(url=url, media_type=media.media_type)

@@ -64,7 +64,7 @@ def event(response: http.client.HTTPResponse) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["generation", "edit by JSON", "edit by form"])
-def test_preview_comes_before_the_rest_is_sent(caller: Caller, emulator: openai.OpenAI, kind: str) -> None:
+def test_partial_image_comes_before_the_rest_is_sent(caller: Caller, emulator: openai.OpenAI, kind: str) -> None:
     fields = {"stream": True, "partial_images": 2}
     if kind == "edit by form":
         text = {name: str(value).lower() for name, value in fields.items()}
@@ -93,7 +93,7 @@ def test_preview_comes_before_the_rest_is_sent(caller: Caller, emulator: openai.
     assert (emulator.billed, len(emulator.sent)) == (1, 1)
 
 
-def test_openai_sdk_sees_the_preview_first(caller: Caller, emulator: openai.OpenAI) -> None:
+def test_openai_sdk_sees_the_partial_image_first(caller: Caller, emulator: openai.OpenAI) -> None:
     assert emulator.hold
     with (
         OpenAI(base_url=f"{caller.stack.url}/v1", api_key=caller.key, max_retries=0) as client,
@@ -106,7 +106,7 @@ def test_openai_sdk_sees_the_preview_first(caller: Caller, emulator: openai.Open
         assert [found.type for found in events] == ["image_generation.completed"]
 
 
-def test_openai_sdk_sees_the_preview_of_an_edit_first(caller: Caller, emulator: openai.OpenAI) -> None:
+def test_openai_sdk_sees_the_partial_image_of_an_edit_first(caller: Caller, emulator: openai.OpenAI) -> None:
     assert emulator.hold
     with (
         OpenAI(base_url=f"{caller.stack.url}/v1", api_key=caller.key, max_retries=0) as client,
@@ -121,7 +121,7 @@ def test_openai_sdk_sees_the_preview_of_an_edit_first(caller: Caller, emulator: 
         assert [found.type for found in events] == ["image_edit.completed"]
 
 
-def test_subscribers_of_the_job_receive_the_preview(caller: Caller, emulator: openai.OpenAI) -> None:
+def test_subscribers_of_the_job_receive_the_partial_image(caller: Caller, emulator: openai.OpenAI) -> None:
     assert emulator.hold
     body = request(_MODEL, stream=True, partial_images=1)
     with streaming(caller, body, rest.GENERATIONS) as response:
@@ -152,7 +152,7 @@ def test_running_job_shows_its_partial_images_as_links(caller: Caller, emulator:
     assert shown[-1] == [], "the ended job has its result instead"
 
 
-def test_call_whose_connection_breaks_after_a_preview_is_not_repeated(
+def test_call_whose_connection_breaks_after_a_partial_image_is_not_repeated(
     caller: Caller, emulator: openai.OpenAI
 ) -> None:
     emulator.hold, emulator.cut = None, 1
@@ -166,7 +166,7 @@ def test_call_whose_connection_breaks_after_a_preview_is_not_repeated(
     assert base64.b64decode(events[0]["b64_json"])[:4] == b"\x89PNG"
 
 
-def test_job_that_is_cancelled_after_a_preview_stays_cancelled(caller: Caller, emulator: openai.OpenAI) -> None:
+def test_job_that_is_cancelled_after_a_partial_image_stays_cancelled(caller: Caller, emulator: openai.OpenAI) -> None:
     assert emulator.hold
     with streaming(caller, request(_MODEL, stream=True, partial_images=2), rest.GENERATIONS) as response:
         job_id = str(response.headers["x-job-id"])

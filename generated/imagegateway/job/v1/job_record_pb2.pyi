@@ -244,8 +244,8 @@ class JobRecord(_message.Message):
         """The task."""
 
     @_builtins.property
-    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[_provider_service_pb2.Preview]:
-        """Previews so far."""
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[_provider_service_pb2.PartialImage]:
+        """Partial images so far."""
 
     @_builtins.property
     def done(self) -> _provider_service_pb2.Done:
@@ -319,7 +319,7 @@ class JobRecord(_message.Message):
         nonce: _builtins.str = ...,
         task_ref: _builtins.str = ...,
         progress: _builtins.int | None = ...,
-        partial_images: _abc.Iterable[_provider_service_pb2.Preview] | None = ...,
+        partial_images: _abc.Iterable[_provider_service_pb2.PartialImage] | None = ...,
         done: _provider_service_pb2.Done | None = ...,
         failed: _provider_service_pb2.Failed | None = ...,
         warnings: _abc.Iterable[_job_pb2.Warning] | None = ...,

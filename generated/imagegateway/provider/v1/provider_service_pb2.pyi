@@ -103,7 +103,7 @@ class ImageTask(_message.Message):
     input_fidelity: _builtins.str
     """Input fidelity, or empty."""
     partial_images: _builtins.int
-    """Number of previews, 0 to 3."""
+    """Number of partial images, 0 to 3."""
     strict: _builtins.bool
     """Whether to refuse unsupported options before the provider is called, instead
     of warning about them.
@@ -354,7 +354,7 @@ Global___StartResponse: _TypeAlias = StartResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):
-    """Request to start a task and stream its previews."""
+    """Request to start a task and stream its partial images."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -587,8 +587,8 @@ class Running(_message.Message):
         """Delay before the next poll."""
 
     @_builtins.property
-    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preview]:
-        """All previews so far."""
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartialImage]:
+        """All partial images so far."""
 
     def __init__(
         self,
@@ -596,7 +596,7 @@ class Running(_message.Message):
         task_ref: _builtins.str = ...,
         poll_after: _duration_pb2.Duration | None = ...,
         progress: _builtins.int | None = ...,
-        partial_images: _abc.Iterable[Global___Preview] | None = ...,
+        partial_images: _abc.Iterable[Global___PartialImage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress", b"_progress", "poll_after", b"poll_after", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -645,8 +645,8 @@ class Done(_message.Message):
         """Cost as the provider reports it, where it does."""
 
     @_builtins.property
-    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preview]:
-        """Previews in the order in which the provider made them."""
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartialImage]:
+        """Partial images in the order in which the provider made them."""
 
     @_builtins.property
     def svg_usage(self) -> _job_pb2.SvgUsage:
@@ -660,7 +660,7 @@ class Done(_message.Message):
         warnings: _abc.Iterable[_job_pb2.Warning] | None = ...,
         usage: _job_pb2.Usage | None = ...,
         cost: _job_pb2.Cost | None = ...,
-        partial_images: _abc.Iterable[Global___Preview] | None = ...,
+        partial_images: _abc.Iterable[Global___PartialImage] | None = ...,
         svg_usage: _job_pb2.SvgUsage | None = ...,
         billed_missing: _builtins.int = ...,
     ) -> None: ...
@@ -684,15 +684,15 @@ class Done(_message.Message):
 Global___Done: _TypeAlias = Done  # noqa: Y015
 
 @_typing.final
-class Preview(_message.Message):
-    """A preview of an unfinished image."""
+class PartialImage(_message.Message):
+    """An unfinished image that a model streams before its result."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Position among the previews of the image, from 0."""
+    """Position among the partial images of one result, from 0."""
     @_builtins.property
     def media(self) -> Global___MediaRef:
         """The bytes."""
@@ -709,7 +709,7 @@ class Preview(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Preview: _TypeAlias = Preview  # noqa: Y015
+Global___PartialImage: _TypeAlias = PartialImage  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):

@@ -84,9 +84,9 @@ class ProviderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Start or join a task as Start does, and stream its previews. The last
+        """Start or join a task as Start does, and stream its partial images. The last
         message holds the state that Start would return; earlier messages hold
-        running states with all previews so far and no task reference.
+        running states with all partial images so far and no task reference.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

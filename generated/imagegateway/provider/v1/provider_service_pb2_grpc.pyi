@@ -46,9 +46,9 @@ class ProviderServiceStub:
     the lifetime of the server process.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]
-    """Start or join a task as Start does, and stream its previews. The last
+    """Start or join a task as Start does, and stream its partial images. The last
     message holds the state that Start would return; earlier messages hold
-    running states with all previews so far and no task reference.
+    running states with all partial images so far and no task reference.
     """
     Poll: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]
     """Return the state of a task. Join a poll of the same task that is in
@@ -75,9 +75,9 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
     the lifetime of the server process.
     """
     Watch: _aio.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Start or join a task as Start does, and stream its previews. The last
+    """Start or join a task as Start does, and stream its partial images. The last
     message holds the state that Start would return; earlier messages hold
-    running states with all previews so far and no task reference.
+    running states with all partial images so far and no task reference.
     """
     Poll: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]  # type: ignore[assignment]
     """Return the state of a task. Join a poll of the same task that is in
@@ -113,9 +113,9 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_provider_service_pb2.WatchResponse], _abc.AsyncIterator[_provider_service_pb2.WatchResponse]]:
-        """Start or join a task as Start does, and stream its previews. The last
+        """Start or join a task as Start does, and stream its partial images. The last
         message holds the state that Start would return; earlier messages hold
-        running states with all previews so far and no task reference.
+        running states with all partial images so far and no task reference.
         """
 
     @_abc_1.abstractmethod

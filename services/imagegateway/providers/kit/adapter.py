@@ -24,7 +24,7 @@ class StreamDecoder(ABC):
 
     @abstractmethod
     def decode(self, data: bytes) -> PartialImage | None:
-        """Decode the next event, and return the preview in it, if any. Raises one of PARSE_ERRORS."""
+        """Decode the next event, and return the partial image in it, if any. Raises one of PARSE_ERRORS."""
 
     @abstractmethod
     def outcome(self, error: Failure | None) -> Outcome:

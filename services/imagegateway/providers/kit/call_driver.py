@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.http_call import HttpSender
     from imagegateway.providers.kit.http_messages import HttpRequest
     from imagegateway.providers.kit.outcomes import Outcome, ResultMedia
-    from imagegateway.providers.kit.response_stream import Previews
+    from imagegateway.providers.kit.response_stream import PartialImages
     from imagegateway.providers.kit.results import ResultStore
     from imagegateway.providers.kit.submission import ActiveStart, ActiveStarts, Submitter
     from imagegateway.providers.kit.task_state import CallState
@@ -57,13 +57,13 @@ class CallDriver:
     sleep: Callable[[float], Any]
 
     async def submit(
-        self, call: Call, request: HttpRequest, start: ActiveStart, previews: Previews, max_attempts: int
+        self, call: Call, request: HttpRequest, start: ActiveStart, partial_images: PartialImages, max_attempts: int
     ) -> Outcome:
         """Send a call, and return its outcome.
 
         A fault of the gateway fails this call alone: the results of the task's other calls are paid for.
         """
-        send = partial(self._exchange, call, request, start, previews)
+        send = partial(self._exchange, call, request, start, partial_images)
         try:
             return await self.submitter.submit(
                 send, start=start, route=self.adapter.route, key=self.endpoint.key, max_attempts=max_attempts
@@ -151,10 +151,12 @@ class CallDriver:
                 return True
         return False
 
-    async def _exchange(self, call: Call, request: HttpRequest, start: ActiveStart, previews: Previews) -> Outcome:
+    async def _exchange(
+        self, call: Call, request: HttpRequest, start: ActiveStart, partial_images: PartialImages
+    ) -> Outcome:
         """Send a call once, and return its outcome."""
         store = partial(self.results.save, self.adapter, self.endpoint)
-        reader = ResponseReader(self.adapter, call, store, previews, self.sender.spool.receive)
+        reader = ResponseReader(self.adapter, call, store, partial_images, self.sender.spool.receive)
         with start.sending(call):
             response = await self.sender.send(self.adapter, self.endpoint, request, call.job_id, reader.read)
         if reader.decoder:

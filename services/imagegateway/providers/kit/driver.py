@@ -21,7 +21,7 @@ from imagegateway.providers.kit.call_driver import CallDriver
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.kit.http_call import HttpSender
 from imagegateway.providers.kit.parallel import in_parallel
-from imagegateway.providers.kit.response_stream import Previews
+from imagegateway.providers.kit.response_stream import PartialImages
 from imagegateway.providers.kit.results import ResultStore
 from imagegateway.providers.kit.route_pauses import RoutePauses
 from imagegateway.providers.kit.submission import ActiveStarts, Submitter, is_safe_to_retry, submit_all
@@ -101,7 +101,7 @@ class HttpFamily:
             for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
                 raise unsupported(warning.param, warning.message)
             work = list(zip(calls, requests, strict=True))
-            return await self._begin(driver, work, start, Previews(on_progress), fail_fast=request.fail_fast)
+            return await self._begin(driver, work, start, PartialImages(on_progress), fail_fast=request.fail_fast)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Poll each unfinished call, and return the task's state.
@@ -138,7 +138,7 @@ class HttpFamily:
         driver: CallDriver,
         work: list[tuple[Call, HttpRequest]],
         start: ActiveStart,
-        previews: Previews,
+        partial_images: PartialImages,
         *,
         fail_fast: bool,
     ) -> pb.TaskState:
@@ -149,7 +149,7 @@ class HttpFamily:
         for first in range(0, len(work), batch_size):
             await self._wait_for_calls(driver, calls[:first], start)
             batch = work[first : first + batch_size]
-            submits = [partial(driver.submit, call, request, start, previews) for call, request in batch]
+            submits = [partial(driver.submit, call, request, start, partial_images) for call, request in batch]
             submitted = await submit_all(submits, fail_fast=fail_fast and not first)
             states = [CallState(call.index, call.count, warnings=call.warnings) for call, _ in batch]
             outcomes += _settle(driver, calls[first : first + batch_size], states, submitted)
@@ -158,7 +158,7 @@ class HttpFamily:
                 break
         state = merge_calls(start.states, outcomes, self._clock())
         if state.HasField("done"):
-            state.done.partial_images.extend(previews.received)
+            state.done.partial_images.extend(partial_images.received)
         return state
 
     async def _poll(self, driver: CallDriver, calls: list[Call], states: list[CallState]) -> pb.TaskState:

@@ -31,8 +31,8 @@ class Family(Protocol):
         ...
 
     async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
-        """Start a task, which may be billed from here on. `on_progress` receives all previews so far at each new one
-        that precedes the result.
+        """Start a task, which may be billed from here on. `on_progress` receives all partial images so far at each
+        new one that precedes the result.
         """
         ...
 

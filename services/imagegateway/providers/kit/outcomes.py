@@ -87,7 +87,7 @@ PARSE_ERRORS: Final = (LookupError, ArithmeticError, TypeError, ValueError, Attr
 
 @dataclass(frozen=True, slots=True)
 class PartialImage:
-    """Preview of an image that the provider is still making; `index` counts from 0."""
+    """Unfinished image that the provider streams before its result; `index` counts from 0."""
 
     media: ResultMedia
     index: int

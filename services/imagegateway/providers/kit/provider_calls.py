@@ -57,7 +57,7 @@ class ProviderCall:
         return self._end
 
     async def ends_within(self, seconds: float) -> bool:
-        """Wait for the end of the call, at most `seconds` and until its next preview. Return whether it has ended."""
+        """Wait for the end of the call, its next partial image or `seconds`. Return whether the call has ended."""
         if self._end is None:
             timer = asyncio.get_running_loop().call_later(seconds, self._wake)
             try:
@@ -67,7 +67,7 @@ class ProviderCall:
         return self._end is not None
 
     async def states(self) -> AsyncIterator[pb.TaskState]:
-        """Yield a running state for each change of the previews, and last the final state.
+        """Yield a running state for each change of the partial images, and last the final state.
 
         Raises the call's exception.
         """
@@ -83,7 +83,7 @@ class ProviderCall:
                 await self._change()
 
     async def on_progress(self, running: pb.Running) -> None:
-        """Publish the previews so far."""
+        """Publish the partial images so far."""
         self._progress = pb.Running()
         self._progress.CopyFrom(running)
         self._wake()
@@ -94,7 +94,7 @@ class ProviderCall:
         self._wake()
 
     async def _change(self) -> None:
-        """Wait for the next preview, or the end of the call."""
+        """Wait for the next partial image, or the end of the call."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:

@@ -1,4 +1,4 @@
-"""Response stream: reads event streams, and stores and publishes the previews in them at once."""
+"""Response stream: reads event streams, and stores and publishes the partial images in them at once."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _log = logs.get(__name__)
 
 
 @dataclass(slots=True)
-class Previews:
-    """Previews of a task in the order of arrival, published through `on_progress`."""
+class PartialImages:
+    """Partial images of a task in the order of arrival, published through `on_progress`."""
 
     on_progress: OnProgress | None
-    received: list[pb.Preview] = field(default_factory=list)
+    received: list[pb.PartialImage] = field(default_factory=list)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def add(self, preview: pb.Preview) -> None:
-        """Add a preview, and publish all so far."""
+    async def add(self, partial_image: pb.PartialImage) -> None:
+        """Add a partial image, and publish all so far."""
         async with self._lock:  # a task's calls run side by side
-            self.received.append(preview)
+            self.received.append(partial_image)
             if self.on_progress is None:
                 return
             try:
                 await self.on_progress(pb.Running(partial_images=self.received))
             except Exception:  # noqa: BLE001  the listener is gone; the call goes on, as it is paid for
-                _log.warning("preview_not_published", exc_info=True)
+                _log.warning("partial_image_not_published", exc_info=True)
                 self.on_progress = None
 
 
@@ -58,7 +58,7 @@ class ResponseReader:
     adapter: Adapter
     call: Call
     store: Store
-    previews: Previews
+    partial_images: PartialImages
     receive: Callable[[StreamingResponse], Awaitable[HttpResponse]]
     """Receiver of a response that is no event stream."""
     decoder: StreamDecoder | None = None
@@ -98,7 +98,7 @@ class ResponseReader:
             try:
                 stored = await self.store(self.call, partial.media)
             except (GatewayError, StoreUnavailable) as error:
-                # The result, which is paid for, follows the preview.
-                _log.warning("preview_unusable", route=self.adapter.route, error=repr(error)[:200])
+                # The result, which is paid for, follows the partial image.
+                _log.warning("partial_image_unusable", route=self.adapter.route, error=repr(error)[:200])
                 continue
-            await self.previews.add(pb.Preview(media=stored.media, index=partial.index))
+            await self.partial_images.add(pb.PartialImage(media=stored.media, index=partial.index))

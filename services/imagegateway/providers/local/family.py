@@ -134,10 +134,10 @@ class LocalFamily:
         self._stored: pb.MediaRef | None = None
         self._clock = clock
         self._sleep = sleep
-        self._previews: dict[str, list[pb.Preview]] = {}
+        self._partial_images: dict[str, list[pb.PartialImage]] = {}
 
     async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
-        """Start a task. Never calls `on_progress`: polls report the previews of a slow task."""
+        """Start a task. Never calls `on_progress`: polls report the partial images of a slow task."""
         task = request.task
         ticket = Ticket(
             began=self._clock(),
@@ -145,7 +145,7 @@ class LocalFamily:
             options=Options.read(task),
         )
         if ticket.options.delay > 0:
-            return pb.TaskState(running=self._running(ticket, progress=0, previews=task.partial_images))
+            return pb.TaskState(running=self._running(ticket, progress=0, partial_images=task.partial_images))
         return await self._finish(request, ticket, RESULT_SECONDS)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
@@ -162,30 +162,32 @@ class LocalFamily:
     async def _state(self, request: pb.PollRequest, ticket: Ticket) -> pb.TaskState:
         fraction = ticket.fraction(self._clock())
         if fraction >= 1:
-            self._previews.pop(request.task_ref, None)
+            self._partial_images.pop(request.task_ref, None)
             return await self._finish(request, ticket, POLL_SECONDS)
         steps = ticket.options.steps
         count = request.task.partial_images
-        running = self._running(ticket, progress=int(fraction * steps) * 100 // steps, previews=count)
+        running = self._running(ticket, progress=int(fraction * steps) * 100 // steps, partial_images=count)
         if ready := int(fraction * (count + 1)):
-            if request.task_ref not in self._previews:
-                _, previews = await self._draw(request, ticket.seed, POLL_SECONDS)
-                self._previews[request.task_ref] = await self._store_previews(previews, request, POLL_SECONDS)
-            running.partial_images.extend(self._previews[request.task_ref][:ready])
+            if request.task_ref not in self._partial_images:
+                _, partial_images = await self._draw(request, ticket.seed, POLL_SECONDS)
+                self._partial_images[request.task_ref] = await self._store_partial_images(
+                    partial_images, request, POLL_SECONDS
+                )
+            running.partial_images.extend(self._partial_images[request.task_ref][:ready])
         return pb.TaskState(running=running)
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
-        self._previews.pop(request.task_ref, None)
+        self._partial_images.pop(request.task_ref, None)
         return True
 
     async def close(self) -> None:
-        self._previews.clear()
+        self._partial_images.clear()
 
-    def _running(self, ticket: Ticket, progress: int, previews: int = 0) -> pb.Running:
-        """Return the state of a running task. `previews`: number of previews that the task reports in all."""
+    def _running(self, ticket: Ticket, progress: int, partial_images: int = 0) -> pb.Running:
+        """Return the state of a running task. `partial_images`: number that the task reports in all."""
         running = pb.Running(task_ref=ticket.encode(), progress=progress)
         passed = self._clock() - ticket.began
-        steps = (ticket.options.delay / count for count in (ticket.options.steps, previews + 1))
+        steps = (ticket.options.delay / count for count in (ticket.options.steps, partial_images + 1))
         due = min(step - passed % step for step in steps)
         # Only 0.9 of the time until the next step: the worker polls up to a tenth late.
         pause = max(0.02, min(due, max(POLL_AFTER, 0.9 * due)))
@@ -204,15 +206,15 @@ class LocalFamily:
         done = pb.Done()
         for index in range(request.task.n):
             seed = (ticket.seed + index) % (1 << 32)
-            image, previews = await self._draw(request, seed, store_seconds)
+            image, partial_images = await self._draw(request, seed, store_seconds)
             media = await self._store_result(image, request, store_seconds)
             done.artifacts.append(pb.Artifact(media=media, seed=seed))
             if index == 0:
-                done.partial_images.extend(await self._store_previews(previews, request, store_seconds))
+                done.partial_images.extend(await self._store_partial_images(partial_images, request, store_seconds))
         return pb.TaskState(done=done)
 
     async def _draw(self, request: Request, seed: int, store_seconds: float) -> tuple[bytes, list[bytes]]:
-        """Return the encoded image and its previews."""
+        """Return the encoded image and its partial images."""
         task = request.task
         refs = [*task.inputs, *([task.mask] if task.HasField("mask") else [])]
         async with self._decode_budget.admit(_cost(task, refs), tenant=request.tenant):
@@ -220,12 +222,12 @@ class LocalFamily:
             mask = await self._read(task.mask, store_seconds) if task.HasField("mask") else None
             return await self._decode_budget.run(lambda: _render(task, seed, inputs, mask))
 
-    async def _store_previews(
-        self, previews: list[bytes], request: Request, store_seconds: float
-    ) -> list[pb.Preview]:
+    async def _store_partial_images(
+        self, partial_images: list[bytes], request: Request, store_seconds: float
+    ) -> list[pb.PartialImage]:
         return [
-            pb.Preview(media=await self._store_result(data, request, store_seconds), index=index)
-            for index, data in enumerate(previews)
+            pb.PartialImage(media=await self._store_result(data, request, store_seconds), index=index)
+            for index, data in enumerate(partial_images)
         ]
 
     async def _store_result(self, data: bytes, request: Request, store_seconds: float) -> pb.MediaRef:
@@ -285,8 +287,8 @@ def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | No
         return sketch.encode(pixels, format_, compression)
 
     count = task.partial_images
-    previews = [encode(sketch.preview(image, step + 1, count)) for step in range(count)]
-    return encode(image), previews
+    partial_images = [encode(sketch.partial_image(image, step + 1, count)) for step in range(count)]
+    return encode(image), partial_images
 
 
 def _failure(code: str) -> GatewayError:

@@ -86,7 +86,7 @@ def _outputs(*rows: str) -> PerImageBySize:
 _LOW_FIDELITY: Final = 323
 _HIGH_FIDELITY: Final = _LOW_FIDELITY + 6240
 _ANY_FIDELITY: Final = {"": _LOW_FIDELITY, "high": _HIGH_FIDELITY}
-_PREVIEW: Final = 100
+_PARTIAL_IMAGE_TOKENS: Final = 100
 """Output tokens of a partial image."""
 
 _GPT_2: Final = PerToken(
@@ -95,7 +95,7 @@ _GPT_2: Final = PerToken(
     output_token=per_million("30"),
     outputs=_outputs("0.006 0.005", "0.053 0.041", "0.211 0.165"),
     input_tokens={"": _HIGH_FIDELITY},
-    preview_tokens=_PREVIEW,
+    partial_image_tokens=_PARTIAL_IMAGE_TOKENS,
 )
 _GPT_1_5: Final = PerToken(
     text_in=per_million("5"),
@@ -104,7 +104,7 @@ _GPT_1_5: Final = PerToken(
     text_out=per_million("10"),
     outputs=_outputs("0.009 0.013", "0.034 0.05", "0.133 0.2"),
     input_tokens=_ANY_FIDELITY,
-    preview_tokens=_PREVIEW,
+    partial_image_tokens=_PARTIAL_IMAGE_TOKENS,
 )
 _GPT_1: Final = PerToken(
     text_in=per_million("5"),
@@ -112,7 +112,7 @@ _GPT_1: Final = PerToken(
     output_token=per_million("40"),
     outputs=_outputs("0.011 0.016", "0.042 0.063", "0.167 0.25"),
     input_tokens=_ANY_FIDELITY,
-    preview_tokens=_PREVIEW,
+    partial_image_tokens=_PARTIAL_IMAGE_TOKENS,
 )
 _GPT_1_MINI: Final = PerToken(
     text_in=per_million("2"),
@@ -120,7 +120,7 @@ _GPT_1_MINI: Final = PerToken(
     output_token=per_million("8"),
     outputs=_outputs("0.005 0.006", "0.011 0.015", "0.036 0.052"),
     input_tokens={"": _LOW_FIDELITY},
-    preview_tokens=_PREVIEW,
+    partial_image_tokens=_PARTIAL_IMAGE_TOKENS,
 )
 
 

@@ -32,7 +32,7 @@ def is_stream(head: HttpResponse) -> bool:
 
 
 class ImageStream(StreamDecoder):
-    """Decoder of one call's events: `partial_image` for each preview, `completed` for each image, or an error."""
+    """Decoder of one call's events: `partial_image` and `completed`, each with one image, or an error."""
 
     def __init__(self, call: Call, read_error: ReadError) -> None:
         """`read_error` converts an error object to a failure."""

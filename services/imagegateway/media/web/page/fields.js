@@ -56,7 +56,7 @@ export function fieldsOf(model, task) {
     task === "edit" && can("strength") && number("strength", "Strength", { min: 0, max: 1, step: 0.05, hint: "0: almost the input; 1: almost free." }),
     can("complexity") && choice("complexity", "Complexity", ["low", "medium", "high"]),
     ...(video ? [] : outputFields(limits)),
-    can("partial_images") && number("partial_images", "Partial images", { min: 0, max: 3, step: 1, placeholder: "None", hint: "Previews, which the provider may charge for." }),
+    can("partial_images") && number("partial_images", "Partial images", { min: 0, max: 3, step: 1, placeholder: "None", hint: "Unfinished images, which the provider may charge for." }),
     can("lora") && { name: "loras", label: "LoRAs", kind: "loras", hint: "LoRAs run on your own account at the provider." },
   ].filter(isField);
 }

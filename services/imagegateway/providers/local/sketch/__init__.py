@@ -8,6 +8,6 @@ All functions here are pure: the same arguments produce the same bytes in every 
 from imagegateway.providers.local.sketch.brief import Brief
 from imagegateway.providers.local.sketch.composition import draw
 from imagegateway.providers.local.sketch.editing import edit
-from imagegateway.providers.local.sketch.output import encode, preview
+from imagegateway.providers.local.sketch.output import encode, partial_image
 
-__all__ = ["Brief", "draw", "edit", "encode", "preview"]
+__all__ = ["Brief", "draw", "edit", "encode", "partial_image"]

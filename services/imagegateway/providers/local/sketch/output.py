@@ -1,4 +1,4 @@
-"""Output of the sketch model: encoded files and previews."""
+"""Output of the sketch model: encoded files and partial images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _COMMENT: Final = "Drawn by the local/sketch development model"
 _QUALITY: Final = 90
 
 
-def preview(image: Image.Image, step: int, steps: int) -> Image.Image:
-    """Return the preview of an image at a step: 1 is a blur of a few colours, `steps` nearly the image.
+def partial_image(image: Image.Image, step: int, steps: int) -> Image.Image:
+    """Return the partial image at a step: 1 is a blur of a few colours, `steps` nearly the image.
 
     Size and mode are the image's. Raises ValueError for a step outside 1 to `steps`.
     """

@@ -1,4 +1,4 @@
-"""Previews during a provider call, and calls that end between previews."""
+"""Partial images during a provider call, and calls that end between partial images."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from tests.jobs.scripted_providers import ScriptedProviders
 
 
-async def test_previews_come_while_the_provider_is_called(replica: Replica, providers: ScriptedProviders) -> None:
-    """Each preview is written at once. The job stays in a state that a successor does not start again."""
+async def test_partial_images_come_while_the_provider_is_called(
+    replica: Replica, providers: ScriptedProviders
+) -> None:
+    """Each partial image is written at once. The job stays in a state that a successor does not start again."""
     go = asyncio.Semaphore(0)
 
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
         for count in (1, 2):
             await go.acquire()
-            yield records.running("", previews=count)
+            yield records.running("", partial_images=count)
         await go.acquire()
 
-    providers.previews = on_the_way
+    providers.partial_images = on_the_way
     record = records.job()
     await replica.submit(record)
     changes = replica.engine.feed.changes(record.id, None)
@@ -51,14 +53,14 @@ async def test_previews_come_while_the_provider_is_called(replica: Replica, prov
     await replica.held_nothing()
 
 
-async def test_call_that_breaks_after_a_preview_is_not_repeated(
+async def test_call_that_breaks_after_a_partial_image_is_not_repeated(
     replica: Replica, providers: ScriptedProviders
 ) -> None:
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
-        yield records.running("", previews=1)
+        yield records.running("", partial_images=1)
         raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, "?")
 
-    providers.previews = on_the_way
+    providers.partial_images = on_the_way
     record = records.job()
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
@@ -67,18 +69,20 @@ async def test_call_that_breaks_after_a_preview_is_not_repeated(
     await replica.held_nothing()
 
 
-async def test_job_cancelled_between_previews_stays_cancelled(replica: Replica, providers: ScriptedProviders) -> None:
+async def test_job_cancelled_between_partial_images_stays_cancelled(
+    replica: Replica, providers: ScriptedProviders
+) -> None:
     go, over = asyncio.Event(), asyncio.Event()
 
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
         try:
-            yield records.running("", previews=1)
+            yield records.running("", partial_images=1)
             await go.wait()
-            yield records.running("", previews=2)
+            yield records.running("", partial_images=2)
         finally:
             over.set()
 
-    providers.previews = on_the_way
+    providers.partial_images = on_the_way
     record = records.job()
     await replica.submit(record)
     entry = await replica.reached(record.id, lambda entry: bool(entry.record.partial_images))
