@@ -10,8 +10,10 @@ from imagegateway.platform import nats as module
 from imagegateway.platform.nats import connect
 from imagegateway.platform.setting_source import SettingError, Source
 from imagegateway.platform.settings import load
+from imagegateway.platform.supervision import cancel
 from structlog.testing import capture_logs
 
+from tests.jobs.server import until
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ async def test_reason_of_an_unreachable_server_is_logged_once(monkeypatch: pytes
     current = load(Source({"IMAGEGATEWAY_NATS_URL": f"nats://user:password@127.0.0.1:{free_port()}"}))
     with capture_logs() as lines:
         waiting = asyncio.create_task(connect(current, "test"))
-        await asyncio.sleep(1.5)
-        waiting.cancel()
+        await until(lambda: "nats_unreachable" in [line["event"] for line in lines[:-2]])  # two attempts follow it
+        await cancel(waiting)
     found = [line for line in lines if line["event"] == "nats_unreachable"]
     assert len(found) == 1
     assert "ConnectionRefusedError" in found[0]["reason"]

@@ -71,7 +71,7 @@ def public_url(source: Source, host: str, port: int, scheme: str) -> str:
     return url
 
 
-def base_url(source: Source, name: str) -> None:
+def check_base_url(source: Source, name: str) -> None:
     """Check the base URL of a provider, if set. Raises SettingError."""
     url = source.text(name)
     try:
