@@ -175,7 +175,14 @@ def test_nats_url_that_names_no_server_is_refused_without_its_password(url: str)
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["a", "a:4222", "nats://u:p@a:4222,tls://b", "wss://a", "nats://[::1]:4222"])
+def test_nats_url_with_websockets_and_without_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_NATS_URL must not mix"):
+        load(given(NATS_URL="nats://a:4222,wss://b"))
+
+
+@pytest.mark.parametrize(
+    "url", ["a", "ws://a,wss://b", "a:4222", "nats://u:p@a:4222,tls://b", "wss://a", "nats://[::1]:4222"]
+)
 def test_nats_url_with_servers_is_accepted(url: str) -> None:
     assert load(given(NATS_URL=url)).nats_url.reveal() == url
 

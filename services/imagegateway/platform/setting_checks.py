@@ -18,7 +18,8 @@ _KEY: Final = re.compile(r"[!-~]+")
 _NO_URL: Final = re.compile(r"""[\s"<>\\^`{|}]""")
 _HOST_ENTRY: Final = re.compile(r"^(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$")
 _MOST_PORT: Final = 65_535
-_NATS_SCHEMES: Final = {"nats", "tls", "ws", "wss"}
+_WEBSOCKET_SCHEMES: Final = {"ws", "wss"}
+_NATS_SCHEMES: Final = {"nats", "tls", *_WEBSOCKET_SCHEMES}
 _NATS_REPLICAS: Final = (1, 3, 5)
 
 
@@ -117,17 +118,23 @@ def metrics_host(source: Source) -> str:
 def nats_url(source: Source) -> Secret:
     """Return the URLs of NATS servers, separated by commas, empty if unset. Raises SettingError without the value."""
     urls = source.secret("NATS_URL")
-    for url in urls.reveal().split(",") if urls else ():
-        try:
-            parts = urlsplit(url if "://" in url else f"nats://{url}")
-            is_server = parts.scheme in _NATS_SCHEMES and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_server = False
-        if not is_server:
-            raise SettingError(
-                "IMAGEGATEWAY_NATS_URL must be URLs of NATS servers with commas, such as nats://user:password@host:4222"
-            )
+    found = [_nats_scheme(url) for url in urls.reveal().split(",")] if urls else []
+    if not _NATS_SCHEMES.issuperset(found):
+        raise SettingError(
+            "IMAGEGATEWAY_NATS_URL must be URLs of NATS servers with commas, such as nats://user:password@host:4222"
+        )
+    if len({scheme in _WEBSOCKET_SCHEMES for scheme in found}) > 1:  # nats-py refuses them at each connection
+        raise SettingError("IMAGEGATEWAY_NATS_URL must not mix ws:// and wss:// with nats:// and tls://")
     return urls
+
+
+def _nats_scheme(url: str) -> str:
+    """Return the scheme of a NATS server's URL, empty for a URL that names no server."""
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        return parts.scheme if parts.hostname and parts.port != 0 else ""
+    except ValueError:
+        return ""
 
 
 def nats_replicas(source: Source) -> int:
