@@ -35,14 +35,7 @@ def allow_hosts(source: Source) -> frozenset[str]:
 
 def host(source: Source) -> str:
     """Return the address that Envoy listens on. Raises SettingError for a name, which Envoy does not resolve."""
-    text = source.text("HOST", "127.0.0.1")
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise SettingError(
-            f"IMAGEGATEWAY_HOST must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
-        ) from None
-    return text
+    return _ip_address("HOST", source.text("HOST", "127.0.0.1"))
 
 
 def public_url(source: Source, host: str, port: int, scheme: str) -> str:
@@ -104,15 +97,7 @@ def metrics_host(source: Source) -> str:
     An empty one would mean every address of the machine, and the port needs no key.
     """
     text = source.text("METRICS_HOST", "127.0.0.1")
-    if text == "localhost":
-        return "127.0.0.1"
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise SettingError(
-            f"IMAGEGATEWAY_METRICS_HOST must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
-        ) from None
-    return text
+    return "127.0.0.1" if text == "localhost" else _ip_address("METRICS_HOST", text)
 
 
 def nats_url(source: Source) -> Secret:
@@ -126,6 +111,16 @@ def nats_url(source: Source) -> Secret:
     if len({scheme in _WEBSOCKET_SCHEMES for scheme in found}) > 1:  # nats-py refuses them at each connection
         raise SettingError("IMAGEGATEWAY_NATS_URL must not mix ws:// and wss:// with nats:// and tls://")
     return urls
+
+
+def _ip_address(name: str, text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise SettingError(
+            f"{PREFIX}{name} must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
+        ) from None
+    return text
 
 
 def _nats_scheme(url: str) -> str:
