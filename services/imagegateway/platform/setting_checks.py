@@ -151,7 +151,7 @@ def admin_listen(source: Source, public: HostPort) -> HostPort | None:
         raise SettingError(
             f"IMAGEGATEWAY_ADMIN_LISTEN must be an address and a port, such as 127.0.0.1:9090, not {text!r}"
         ) from None
-    if address.port == public.port and (address.host == public.host or is_wildcard(address.host)):
+    if address.overlaps(public):
         raise SettingError("IMAGEGATEWAY_ADMIN_LISTEN must differ from the public address: choose another port")
     return address
 
