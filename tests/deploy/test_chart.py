@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import helm_python
 import kubernetes_validate
 import pytest
+from imagegateway.providers.catalog import api_key_setting
+from imagegateway.providers.registry import ROUTES
+from imagegateway.providers.setting_names import secret_names
 from imagegateway.stack.config import binary
 
 from tests.deploy import chart, names
@@ -190,6 +194,15 @@ def test_provider_servers_have_the_keys_of_providers_alone(values: str, expected
     assert not pod.get("initContainers")
     mounted = [each["secret"] for each in pod["volumes"] if each["name"] == "secrets" and "secret" in each]
     assert {item["key"] for each in mounted for item in each["items"]} == expected
+
+
+def test_each_secret_that_is_no_providers_is_withheld_from_provider_servers() -> None:
+    """Without an entry in the chart, a new secret setting would reach them."""
+    template = (chart.CHART / "templates/providers.yaml").read_text()
+    (withheld,) = re.findall(r'"withheld" \(list ([^)]*)\)', template)
+    used = {"EGRESS_PROXY", *(api_key_setting(route) for route in ROUTES)}
+    of_clients = {"KEY", "BYOK"}
+    assert set(re.findall(r"\w+", withheld)) == {name.lower() for name in secret_names() - used - of_clients}
 
 
 @every_value_set

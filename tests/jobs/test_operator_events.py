@@ -13,10 +13,13 @@ import pytest
 from imagegateway.jobs import operator_events
 from imagegateway.jobs.operator_events import OperatorEvents
 from imagegateway.jobs.webhook_message import ATTEMPT_SECONDS
+from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.client import DownloadError
 from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.readiness import ELECTION_SECONDS
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 
 SECRET = "whsec_" + "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
 PAUSES = (5.0, 30.0)
@@ -59,6 +62,9 @@ class Operator:
     now: float = 1_800_000_000.0
     bucket: Bucket = field(default_factory=Bucket)
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    election: asyncio.Event | None = None
+    """End of the election that the next read of the secret waits for."""
+    is_readable: bool = True
 
     def replica(self) -> OperatorEvents:
         parts: Any = SimpleNamespace(post_trusted=self.post, get=self.secret)
@@ -77,6 +83,11 @@ class Operator:
         return answer
 
     async def secret(self, _tenant: str) -> SimpleNamespace:
+        if not self.is_readable:
+            raise UnreadableSecretError
+        if election := self.election:
+            self.election = None
+            await election.wait()
         return SimpleNamespace(signing=lambda _now: [SECRET])
 
     def stored(self) -> dict[str, Any]:
@@ -149,6 +160,40 @@ async def test_attempt_of_one_replica_is_not_made_by_another() -> None:
     second._send("evt_1")
     await settle()
     assert len(operator.received) == 2, "two replicas made one attempt"
+    assert not operator.bucket.values
+
+
+async def test_attempt_that_waits_for_an_election_is_not_made_by_another_replica_too() -> None:
+    operator = Operator([200, 200])
+    first, second = operator.replica(), operator.replica()
+    operator.election = election = asyncio.Event()
+    await first.publish("evt_1", "budget.threshold", {})
+    for _ in range(10):
+        await asyncio.sleep(0)
+    operator.now += ELECTION_SECONDS
+    second._send("evt_1")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    election.set()
+    await settle()
+    assert len(operator.received) == 1
+    assert not operator.bucket.values
+
+
+async def test_unreadable_secret_postpones_the_event_by_its_pause() -> None:
+    operator = Operator([200])
+    operator.is_readable = False
+    events = operator.replica()
+    with capture_logs() as lines:
+        await publish(events)
+        events._send("evt_1")
+        await settle()
+    assert [line["event"] for line in lines].count("webhook_secret_unreadable") == 1
+    operator.is_readable = True
+    operator.now += 1000
+    events._send("evt_1")
+    await settle()
+    assert len(operator.received) == 1
     assert not operator.bucket.values
 
 

@@ -34,6 +34,7 @@ def test_address_is_read_and_written(text: str, found: UnixAddress | TcpAddress)
         "unix:/",
         "unix:/tmp",
         f"unix:/{'a' * 107}",
+        f"unix:/{'a' * 300}",  # longer than a file's name may be, too
         "tcp://host",
         "tcp://:7000",
         "tcp://host:70000",
@@ -45,6 +46,14 @@ def test_address_is_read_and_written(text: str, found: UnixAddress | TcpAddress)
 def test_other_forms_of_addresses_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be unix:"):
         addresses.parse(text)
+
+
+def test_socket_in_a_folder_of_another_user_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.stat", refuse)
+    assert addresses.parse("unix:/run/other/router.sock") == UnixAddress(Path("/run/other/router.sock"))
 
 
 async def test_ip_addresses_and_sockets_stand_for_themselves() -> None:

@@ -299,6 +299,16 @@ def test_certificate_for_callers_alone_serves_no_part_that_listens_on_tcp(author
         InternalTls(files, role=Role.ROUTER)
 
 
+def test_certificate_for_servers_alone_is_not_envoys(authority: ProcessAuthority) -> None:
+    files = authority.issue("envoy")
+    for usage in (ExtendedKeyUsageOID.CLIENT_AUTH, None):
+        authority.authority.issue("envoy", usage=usage).write(files.certificate, files.key)
+        assert InternalTls(files, role=Role.ENVOY)
+    authority.authority.issue("envoy", usage=ExtendedKeyUsageOID.SERVER_AUTH).write(files.certificate, files.key)
+    with pytest.raises(SettingError, match=r"envoy\.pem has an extended key usage that excludes clients"):
+        InternalTls(files, role=Role.ENVOY)
+
+
 @pytest.mark.parametrize("names", [("router",), ("gateway.example",)])
 def test_certificate_of_another_role_stops_a_part_that_listens_on_tcp(
     authority: ProcessAuthority, names: tuple[str, ...]

@@ -125,6 +125,13 @@ def test_admin_listen_that_is_no_other_address_is_refused_by_name(text: str) -> 
         load(given(ADMIN_LISTEN=text))
 
 
+def test_admin_listen_on_the_port_of_a_public_wildcard_is_refused_in_the_same_family_alone() -> None:
+    wildcard = {"HOST": "0.0.0.0", "PUBLIC_URL": "https://images.example.com"}  # noqa: S104
+    with pytest.raises(SettingError, match="IMAGEGATEWAY_ADMIN_LISTEN must differ"):
+        load(given(ADMIN_LISTEN="127.0.0.1:8080", **wildcard))
+    assert load(given(ADMIN_LISTEN="[::1]:8080", **wildcard)).admin_listen
+
+
 def test_http3_without_a_certificate_is_refused_by_name() -> None:
     with pytest.raises(SettingError, match="IMAGEGATEWAY_HTTP3 needs IMAGEGATEWAY_TLS_CERT"):
         load(given(HTTP3="on"))
@@ -175,7 +182,14 @@ def test_nats_url_that_names_no_server_is_refused_without_its_password(url: str)
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["a", "a:4222", "nats://u:p@a:4222,tls://b", "wss://a", "nats://[::1]:4222"])
+def test_nats_url_with_websockets_and_without_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"^IMAGEGATEWAY_NATS_URL must not mix"):
+        load(given(NATS_URL="nats://a:4222,wss://b"))
+
+
+@pytest.mark.parametrize(
+    "url", ["a", "ws://a,wss://b", "a:4222", "nats://u:p@a:4222,tls://b", "wss://a", "nats://[::1]:4222"]
+)
 def test_nats_url_with_servers_is_accepted(url: str) -> None:
     assert load(given(NATS_URL=url)).nats_url.reveal() == url
 

@@ -34,6 +34,11 @@ def test_two_settings_with_one_port_are_refused_by_both_names(name: str, value: 
     assert f"IMAGEGATEWAY_{name}" in str(caught.value)
 
 
+def test_one_port_on_addresses_of_two_families_is_accepted() -> None:
+    port = str(free_port())
+    check_settings(load(given(PORT=port, METRICS_PORT=port, HOST="127.0.0.1", METRICS_HOST="::")))
+
+
 def test_own_nats_server_keeps_one_copy() -> None:
     with pytest.raises(StackError, match=r"IMAGEGATEWAY_NATS_REPLICAS is 3.*IMAGEGATEWAY_NATS_URL"):
         check_settings(load(given(NATS_REPLICAS="3")))

@@ -76,7 +76,11 @@ class Collector:
             found[:] = self.spans(trace_id)
             return len(found) == before and set(names) <= {span.name for span in found}
 
-        eventually(is_whole, seconds, f"the trace has {names}, beside {[span.name for span in found]}")
+        try:
+            eventually(is_whole, seconds, f"the trace has {names}")
+        except AssertionError as error:
+            error.add_note(f"The trace has {[span.name for span in found]}.")
+            raise
         return found
 
 

@@ -68,7 +68,7 @@ class JobCalls:
                 except Exception:  # noqa: BLE001  the job must end after any error
                     _log.exception("job_start_crashed", job_id=record.id)
                     return entry, failed_task(INTERNAL, may_be_billed=True)
-                if not transitions.is_partial_image(state):
+                if not transitions.has_only_partial_images(state):
                     return entry, state
                 entry = await on_partial_image(entry, state.running)
 
@@ -78,7 +78,7 @@ class JobCalls:
         try:
             request = self._start_request(record, join=True, fail_fast=False)
             async with aclosing(self._client.start(record.family, request, job_trace.metadata(record))) as states:
-                while transitions.is_partial_image(state := await next_state(states, limit)):
+                while transitions.has_only_partial_images(state := await next_state(states, limit)):
                     pass
         except Exception as error:  # noqa: BLE001  the job has ended; the call only holds its slots
             _log.warning("open_call_abandoned", job_id=record.id, error=type(error).__name__)

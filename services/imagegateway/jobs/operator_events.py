@@ -28,7 +28,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from imagegateway.keys.webhook_secrets import WebhookSecrets
+    from imagegateway.keys.webhook_secrets import WebhookSecret, WebhookSecrets
     from imagegateway.outbound.client import Outbound
     from imagegateway.platform.settings import Settings
     from imagegateway.platform.supervision import Supervisor
@@ -140,19 +140,28 @@ class OperatorEvents:
     async def _attempt(self, event_id: str) -> None:
         """Claim an attempt and make it, unless another replica does."""
         try:
+            secret = await self._secret()  # before the claim, which the election of a leader may outlast
             claimed = await self._claim(event_id)
             if claimed is None:
                 return
+            if secret is None:
+                _log.error("webhook_secret_unreadable", tenant=SIGNER)
+                return
             event, revision = claimed
-            done = await self._post(event_id, event)
+            done = await self._post(event_id, event, secret)
             if done or event.attempts > len(self._pauses):
                 await self._kv.delete(event_id, last=revision)
-        except UnreadableSecretError:
-            _log.error("webhook_secret_unreadable", tenant=SIGNER)
         except (nats.errors.Error, OSError, UnavailableError) as error:
             _log.warning("operator_event_postponed", event_id=event_id, error=type(error).__name__)
         finally:
             self._sending.discard(event_id)
+
+    async def _secret(self) -> WebhookSecret | None:
+        """Return the secret that signs; None for an unreadable one. Raises UnavailableError."""
+        try:
+            return await self._secrets.get(SIGNER)
+        except UnreadableSecretError:
+            return None
 
     async def _claim(self, event_id: str) -> tuple[PendingEvent, int] | None:
         """Return an event that is due, with this attempt counted, and its revision; None if it isn't due."""
@@ -172,12 +181,8 @@ class OperatorEvents:
         except (KeyNotFoundError, KeyWrongLastSequenceError, ValueError):
             return None
 
-    async def _post(self, event_id: str, event: PendingEvent) -> bool:
-        """Send an event once. Return whether no further attempt is needed.
-
-        Raises UnreadableSecretError or UnavailableError.
-        """
-        secret = await self._secrets.get(SIGNER)  # first: an election may take seconds
+    async def _post(self, event_id: str, event: PendingEvent, secret: WebhookSecret) -> bool:
+        """Send an event once. Return whether no further attempt is needed."""
         now = datetime.now(UTC)
         headers = sign(secret.signing(now.timestamp()), event_id, now, event.body)
         status, error = 0, None

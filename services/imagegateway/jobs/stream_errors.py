@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.jetstream_codes import WRITE_IN_PROGRESS, WRONG_SEQUENCE
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-_WRONG_SEQUENCE: Final = 10071
-"""JetStream's error code for a message that does not follow the one that its writer has read."""
-_WRITE_IN_PROGRESS: Final = 10164
-"""JetStream's error code for a message while the leader still applies an earlier one of the same subjects."""
 NO_RESOURCES: Final = frozenset({10023, 10028, 10047})
 """JetStream's error codes for exceeded limits of the server or account: resources, memory, storage."""
 _STREAM_FULL: Final = 10077
@@ -45,11 +42,11 @@ def refusal(error: dict[str, Any]) -> StaleError | OutcomeUnknownError | Refused
     elects a leader, or the leader has not finished an earlier write.
     """
     code = error.get("err_code")
-    if code == _WRONG_SEQUENCE:
+    if code == WRONG_SEQUENCE:
         return StaleError()
     if code in NO_RESOURCES or code == _STREAM_FULL:
         return NoRoomError()
-    is_passing = code == _WRITE_IN_PROGRESS or error.get("code", 0) >= _SERVER_ERROR
+    is_passing = code == WRITE_IN_PROGRESS or error.get("code", 0) >= _SERVER_ERROR
     return OutcomeUnknownError() if is_passing else RefusedError(error.get("description"))
 
 

@@ -80,8 +80,8 @@ def mark_running(record: JobRecord, state: provider.Running) -> bool:
     return changed
 
 
-def is_partial_image(state: provider.TaskState) -> bool:
-    """Return whether a state only brings partial images, while the provider call continues."""
+def has_only_partial_images(state: provider.TaskState) -> bool:
+    """Return whether a state has nothing but partial images: the provider call continues."""
     return state.HasField("running") and not state.running.task_ref
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,12 +62,13 @@ def parse(text: str) -> Address:
     """Return the address of `unix:/path` or `tcp://host:port`. Raises ValueError with the expected form."""
     if text.startswith(_UNIX):
         path = Path(text.removeprefix(_UNIX))
-        if not path.is_absolute() or not path.name or path.is_dir():
-            raise ValueError(f"must be unix: and an absolute path of a file, not {text!r}")
         if len(bytes(path)) > MAX_PATH_BYTES:
             raise ValueError(
                 f"must be unix: and at most {MAX_PATH_BYTES} bytes, the limit of the system, not {text!r}"
             )
+        # `os.path`: Path.is_dir raises PermissionError for a folder that only another process may open.
+        if not path.is_absolute() or not path.name or os.path.isdir(path):  # noqa: PTH112
+            raise ValueError(f"must be unix: and an absolute path of a file, not {text!r}")
         return UnixAddress(path)
     with suppress(ValueError):
         parts = urlsplit(text)

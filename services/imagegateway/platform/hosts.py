@@ -27,6 +27,13 @@ class HostPort:
             raise ValueError("no port")
         return cls(host, int(port))
 
+    def overlaps(self, other: HostPort) -> bool:
+        """Return whether two listeners can't have the addresses at once. `::` is every IPv6 address alone."""
+        if self.port != other.port:
+            return False
+        is_same_family = (":" in self.host) == (":" in other.host)
+        return self.host == other.host or (is_same_family and (is_wildcard(self.host) or is_wildcard(other.host)))
+
 
 def is_wildcard(host: str) -> bool:
     """Return True for a host that means every address of a machine, in any notation that sockets accept."""

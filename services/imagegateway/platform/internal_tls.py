@@ -20,6 +20,7 @@ import grpc
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from imagegateway.platform import logs
 from imagegateway.platform.addresses import TcpAddress
 from imagegateway.platform.setting_source import SettingError
@@ -224,6 +225,8 @@ def _check(files: TlsFiles, certificate: bytes, key: bytes, role: Role | None) -
         raise ValueError(f"{files.certificate} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
     if role and role not in roles_of(names := _dns_names(leaf)):
         raise ValueError(f"{files.certificate} names {', '.join(names) or 'no host'}, but not the role {role}")
+    if role is Role.ENVOY and not _may_call(leaf):
+        raise ValueError(f"{files.certificate} has an extended key usage that excludes clients")
 
 
 def _check_chain(
@@ -245,6 +248,14 @@ def _check_chain(
         else:
             cause = "has an extended key usage that excludes servers"
         raise ValueError(f"{files.certificate} {cause}") from None
+
+
+def _may_call(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage.value
 
 
 def _dns_names(certificate: x509.Certificate) -> list[str]:

@@ -54,7 +54,7 @@ async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client
             reconnected_cb=connection_log.reconnected,
             error_cb=connection_log.failed,
         )
-    except (nats.errors.Error, OSError, TimeoutError):
+    except (nats.errors.Error, OSError):
         await client.close()  # nats-py leaves the connection open
         raise
     return client

@@ -18,7 +18,8 @@ _KEY: Final = re.compile(r"[!-~]+")
 _NO_URL: Final = re.compile(r"""[\s"<>\\^`{|}]""")
 _HOST_ENTRY: Final = re.compile(r"^(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$")
 _MOST_PORT: Final = 65_535
-_NATS_SCHEMES: Final = {"nats", "tls", "ws", "wss"}
+_WEBSOCKET_SCHEMES: Final = {"ws", "wss"}
+_NATS_SCHEMES: Final = {"nats", "tls", *_WEBSOCKET_SCHEMES}
 _NATS_REPLICAS: Final = (1, 3, 5)
 
 
@@ -34,14 +35,7 @@ def allow_hosts(source: Source) -> frozenset[str]:
 
 def host(source: Source) -> str:
     """Return the address that Envoy listens on. Raises SettingError for a name, which Envoy does not resolve."""
-    text = source.text("HOST", "127.0.0.1")
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise SettingError(
-            f"IMAGEGATEWAY_HOST must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
-        ) from None
-    return text
+    return _ip_address("HOST", source.text("HOST", "127.0.0.1"))
 
 
 def public_url(source: Source, host: str, port: int, scheme: str) -> str:
@@ -71,7 +65,7 @@ def public_url(source: Source, host: str, port: int, scheme: str) -> str:
     return url
 
 
-def base_url(source: Source, name: str) -> None:
+def check_base_url(source: Source, name: str) -> None:
     """Check the base URL of a provider, if set. Raises SettingError."""
     url = source.text(name)
     try:
@@ -103,31 +97,39 @@ def metrics_host(source: Source) -> str:
     An empty one would mean every address of the machine, and the port needs no key.
     """
     text = source.text("METRICS_HOST", "127.0.0.1")
-    if text == "localhost":
-        return "127.0.0.1"
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise SettingError(
-            f"IMAGEGATEWAY_METRICS_HOST must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
-        ) from None
-    return text
+    return "127.0.0.1" if text == "localhost" else _ip_address("METRICS_HOST", text)
 
 
 def nats_url(source: Source) -> Secret:
     """Return the URLs of NATS servers, separated by commas, empty if unset. Raises SettingError without the value."""
     urls = source.secret("NATS_URL")
-    for url in urls.reveal().split(",") if urls else ():
-        try:
-            parts = urlsplit(url if "://" in url else f"nats://{url}")
-            is_server = parts.scheme in _NATS_SCHEMES and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_server = False
-        if not is_server:
-            raise SettingError(
-                "IMAGEGATEWAY_NATS_URL must be URLs of NATS servers with commas, such as nats://user:password@host:4222"
-            )
+    found = [_nats_scheme(url) for url in urls.reveal().split(",")] if urls else []
+    if not _NATS_SCHEMES.issuperset(found):
+        raise SettingError(
+            "IMAGEGATEWAY_NATS_URL must be URLs of NATS servers with commas, such as nats://user:password@host:4222"
+        )
+    if len({scheme in _WEBSOCKET_SCHEMES for scheme in found}) > 1:  # nats-py refuses them at each connection
+        raise SettingError("IMAGEGATEWAY_NATS_URL must not mix ws:// and wss:// with nats:// and tls://")
     return urls
+
+
+def _ip_address(name: str, text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise SettingError(
+            f"{PREFIX}{name} must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, not {text!r}"
+        ) from None
+    return text
+
+
+def _nats_scheme(url: str) -> str:
+    """Return the scheme of a NATS server's URL, empty for a URL that names no server."""
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        return parts.scheme if parts.hostname and parts.port != 0 else ""
+    except ValueError:
+        return ""
 
 
 def nats_replicas(source: Source) -> int:
@@ -149,7 +151,7 @@ def admin_listen(source: Source, public: HostPort) -> HostPort | None:
         raise SettingError(
             f"IMAGEGATEWAY_ADMIN_LISTEN must be an address and a port, such as 127.0.0.1:9090, not {text!r}"
         ) from None
-    if address.port == public.port and (address.host == public.host or is_wildcard(address.host)):
+    if address.overlaps(public):
         raise SettingError("IMAGEGATEWAY_ADMIN_LISTEN must differ from the public address: choose another port")
     return address
 

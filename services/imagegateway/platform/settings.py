@@ -42,7 +42,7 @@ class Settings:
 
     source: Source
     host: str
-    """Address that Envoy listens on."""
+    """IP address that Envoy listens on."""
     port: int
     """Port of REST, gRPC and gRPC-Web."""
     admin_listen: HostPort | None
@@ -161,9 +161,9 @@ class Settings:
     the webhook secret of the tenant `default`. Empty: no events.
     """
     nats_url: Secret
-    """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
-    up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
-    limits a request's fields: its default of 1 MiB leaves about 900 KiB.
+    """External NATS server or cluster: URLs separated by commas. `tls://` requires TLS; `user:password@` works.
+    `imagegateway up` then creates no first image and no key without `--first-image` and `--first-key`. The server's
+    `max_payload` limits a request's fields: its default of 1 MiB leaves about 900 KiB.
 
     Default: the stack's own server.
     """
@@ -221,7 +221,7 @@ class Settings:
     Default: 5 for `imagegateway run`, 0 for `imagegateway up`.
     """
     metrics_host: str
-    """Address of the port for health and metrics."""
+    """IP address of the port for health and metrics."""
     metrics_port: int
     """Port for health and metrics (`/healthz`, `/readyz`, `/startupz`, `/metrics`): of all processes of
     `imagegateway up`, or of the one of `imagegateway run`; where set, also of the Envoy that `imagegateway render`

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import nats.errors
 from imagegateway.platform import logs, patience
 from imagegateway.platform.errors import UnansweredError, UnavailableError
+from imagegateway.platform.jetstream_codes import NO_LEADER, WRITE_IN_PROGRESS, WRONG_SEQUENCE
 from imagegateway.platform.readiness import ELECTION_SECONDS
 from imagegateway.platform.supervision import cancel
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
@@ -32,9 +33,8 @@ _RETRY_SECONDS: Final = 0.2
 """Pause after a read without an answer."""
 _MAX_PAUSE_SECONDS: Final = 0.05
 """Longest pause after a conflict. Random pauses let each of many replicas succeed."""
-_PASSING: Final = frozenset({10008, 10071, 10164})
-"""JetStream's error codes for refusals that end by themselves: the cluster has no leader, or a deletion is not the
-next write of its document, for which an update has an error class."""
+_PASSING: Final = frozenset({NO_LEADER, WRONG_SEQUENCE, WRITE_IN_PROGRESS})
+"""Codes of refusals after which the write is repeated. nats-py has an error class for conflicts of updates alone."""
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _log = logs.get(__name__)

@@ -100,7 +100,7 @@ def check_routes(settings: Settings) -> None:
     for route in ROUTES:
         settings.route_concurrency(route, None)
         settings.route_timeout(route)
-        setting_checks.base_url(settings.source, base_url_setting(route))
+        setting_checks.check_base_url(settings.source, base_url_setting(route))
     for family in FAMILIES:
         settings.provider_addresses(family)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import logs, sockets
 from imagegateway.platform.addresses import TcpAddress
-from imagegateway.platform.hosts import HostPort, is_wildcard
+from imagegateway.platform.hosts import HostPort
 from imagegateway.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_settings(settings: Settings) -> None:
     These are two addresses with the same port, and more copies of streams than the stack's own NATS server can keep.
     """
     for (setting, first), (other, second) in combinations(_listeners(settings), 2):
-        if first.port == second.port and (first.host == second.host or _any_wildcard(first, second)):
+        if first.overlaps(second):
             raise StackError(f"{setting} and {other} are both port {first.port}: choose another port for one of them")
     if settings.nats_replicas > 1 and not settings.nats_url:
         raise StackError(
@@ -120,10 +120,6 @@ def _listeners(settings: Settings) -> Iterator[tuple[str, HostPort]]:
     ):
         if isinstance(address, TcpAddress):
             yield f"IMAGEGATEWAY_{name}_LISTEN", HostPort(address.host, address.port)
-
-
-def _any_wildcard(*addresses: HostPort) -> bool:
-    return any(is_wildcard(address.host) for address in addresses)
 
 
 def _probe(address: HostPort, setting: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
