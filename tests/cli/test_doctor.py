@@ -16,6 +16,7 @@ from tests.emulators.cloudflare import Cloudflare
 from tests.emulators.fal import Fal
 from tests.emulators.google import Google
 from tests.emulators.ideogram import Ideogram
+from tests.outbound.origin import Authority, answer, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +130,13 @@ async def test_unreachable_provider_is_reported(capsys: pytest.CaptureFixture[st
     assert said["google"].startswith(
         "can't be reached at http://127.0.0.1:9/v1beta: check IMAGEGATEWAY_GOOGLE_BASE_URL"
     )
+
+
+async def test_provider_without_a_trusted_certificate_is_reported(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    async with serve(answer(), Authority(tmp_path).server) as origin:
+        base = f"https://{origin.host}"
+        status, said = await lines(capsys, "google", GOOGLE_API_KEY="k", GOOGLE_BASE_URL=base)
+    assert status == 1
+    assert said["google"].startswith(f"has no trusted certificate at {base}/v1beta: check IMAGEGATEWAY_CA_BUNDLE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -10,13 +11,15 @@ import pytest
 from imagegateway.jobs import membership, states
 from imagegateway.jobs.membership import BUCKET, LEASE_SECONDS, Membership
 from imagegateway.platform.identity import load_identity, renew_identity
+from imagegateway.platform.kv_mirror import snapshot
 from imagegateway.platform.nats import bucket, connect
 from imagegateway.platform.supervision import Supervisor
+from nats.js.errors import NotFoundError
 
 from tests.jobs import records
 from tests.jobs.replica import serving
 from tests.jobs.scripted_providers import ScriptedProviders
-from tests.jobs.server import settings_for, until
+from tests.jobs.server import PATIENCE, settings_for, until
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
@@ -180,6 +183,32 @@ async def test_expired_or_unacknowledged_entry_is_renewed(nats: Nats, tmp_path: 
         await first._kv.purge(first.name)
         await first.heartbeat()
         assert (await first._entry()) == (first.incarnation, first._revision)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_bucket_that_is_deleted_is_created_again_with_all_replicas(
+    nats: Nats, tmp_path: Path, client: Client
+) -> None:
+    async with member(nats, folder(tmp_path, "one")) as first, member(nats, folder(tmp_path, "other")) as second:
+        supervisor = Supervisor()
+        for each in (first, second):
+            await each.start(supervisor, do_nothing)
+        await client.jetstream().delete_key_value(BUCKET)
+        async with asyncio.timeout(PATIENCE):
+            while await _entries(client) != {first.name, second.name}:  # noqa: ASYNC110  the condition is in NATS
+                await asyncio.sleep(INTERVAL)
+        config = (await client.jetstream().stream_info(f"KV_{BUCKET}")).config
+        assert (config.max_age, config.num_replicas) == (LEASE_SECONDS, 1)
+        assert supervisor.failure is None
+        await supervisor.close()
+
+
+async def _entries(client: Client) -> set[str]:
+    """Return the names of all entries; none without the bucket."""
+    try:
+        return set(await snapshot(client.jetstream(), BUCKET))
+    except NotFoundError:
+        return set()
 
 
 # ---- liveness

@@ -103,6 +103,16 @@ async def test_lost_file_and_expired_records_lose_no_usage(
         assert await total(replica) == Totals(1, 1, 0, USD)
 
 
+async def test_consumer_that_is_deleted_is_created_again(replica: Replica, client: Client) -> None:
+    await run(replica, records.job())
+    assert await total(replica) == Totals(1, 1, 0, USD)
+    await client.jetstream().delete_consumer("JOBS", journal.CONSUMER)
+    await run(replica, records.job())
+    async with asyncio.timeout(PATIENCE):
+        while await total(replica) != Totals(2, 2, 0, 2 * USD):  # noqa: ASYNC110  the condition is in NATS
+            await asyncio.sleep(0.1)
+
+
 async def test_records_of_an_earlier_version_are_counted(
     stream: JobStream, settings: Settings, providers: ScriptedProviders
 ) -> None:

@@ -81,6 +81,26 @@ def test_unknown_exporter_or_protocol_is_refused(monkeypatch: pytest.MonkeyPatch
         tracing.start("router-0")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-5"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+    ],
+)
+def test_value_that_the_sdk_refuses_is_a_setting_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=r"an OTEL_\* variable"):
+        tracing.start("router-0")
+    assert not tracing.is_on()
+
+
 @pytest.fixture(params=["grpc", "http/protobuf"])
 def exporting(request: pytest.FixtureRequest, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Collector:
     protocol: str = request.param

@@ -18,6 +18,7 @@ from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.submission import is_safe_to_retry
 from imagegateway.providers.setting_names import check_routes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+from structlog.testing import capture_logs
 
 from tests.outbound.origin import Authority, answer, serve
 from tests.outbound.proxy_server import proxy_server
@@ -72,6 +73,19 @@ async def test_certificates_of_the_bundle_are_trusted_beside_the_public_ones(tmp
         async with Outbound.open(given()) as outbound:
             with pytest.raises(UnsentError):
                 await read(outbound, url)
+
+
+async def test_log_line_of_a_call_says_that_the_certificate_is_not_trusted(tmp_path: Path) -> None:
+    async with serve(answer(), Authority(tmp_path).server) as origin:
+        current = given(BFL_API_KEY="key", BFL_BASE_URL=f"https://{origin.host}")
+        async with Outbound.open(current) as outbound:
+            sender = HttpSender(outbound, ResponseSpool(1 << 20, tmp_path))
+            endpoint = Endpoint.resolve(BflAdapter(), current, "")
+            with capture_logs() as lines:
+                failure = await sender.send(BflAdapter(), endpoint, HttpRequest("POST", "/v1/flux"), "job")
+    assert isinstance(failure, Failure)
+    assert failure.reason == ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
+    assert [line["error"] for line in lines] == ["its server has no certificate that the gateway trusts"]
 
 
 async def test_clients_of_a_process_load_the_certificates_once(

@@ -10,7 +10,7 @@ from cyclopts import App
 from imagegateway.cli.local import settings_here
 from imagegateway.cli.options import Json
 from imagegateway.cli.terminal import DIM, GREEN, RED, print_document, styled
-from imagegateway.outbound.client import Outbound, SentError, UnsentError
+from imagegateway.outbound.client import Outbound, SentError, UnsentError, UntrustedServerError
 from imagegateway.outbound.tunnel import ProxyRefusedError
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -119,9 +119,11 @@ async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outb
     except ProxyRefusedError as error:
         message = f"is refused by the egress proxy (status {error.status}): check IMAGEGATEWAY_EGRESS_PROXY"
         return Verdict(name, good=False, configured=True, message=message)
-    except (UnsentError, SentError, TimeoutError):
+    except (UnsentError, SentError, TimeoutError) as error:
         setting = f"{PREFIX}{base_url_setting(adapter.route)}"
         message = f"can't be reached at {endpoint.base_url}: check {setting} and the network"
+        if isinstance(error, UntrustedServerError):
+            message = f"has no trusted certificate at {endpoint.base_url}: check {PREFIX}CA_BUNDLE"
         return Verdict(name, good=False, configured=True, message=message)
     if adapter.accepts_key(response):
         return Verdict(name, good=True, configured=True, message="works")

@@ -27,7 +27,8 @@ def validate(*, json: Json = False) -> int:
     current = settings_here()
     Catalog.of(current)
     preflight.check_settings(current)
-    tracing.protocol()
+    tracing.start("validate")
+    tracing.stop()
     with tempfile.TemporaryDirectory() as folder:
         envoy_config.write(current, Path(folder), inline_routes=True)
         command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]

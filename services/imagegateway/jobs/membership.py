@@ -51,10 +51,21 @@ class IdentityTakenError(Exception):
 class Membership:
     """This replica's own entry, and its view of the others."""
 
-    def __init__(self, client: Client, kv: KeyValue, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """`path`: file with this replica's name. `clock` returns monotonic seconds."""
+    def __init__(
+        self,
+        client: Client,
+        kv: KeyValue,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        replicas: int = 1,
+    ) -> None:
+        """`path`: file with this replica's name. `clock` returns monotonic seconds.
+
+        `replicas`: number of the bucket's copies on NATS servers.
+        """
         self._client = client
         self._kv = kv
+        self._replicas = replicas
         self._path = path
         self._clock = clock
         self._mirror = Mirror(client.jetstream(), BUCKET)
@@ -71,8 +82,9 @@ class Membership:
     @classmethod
     async def open(cls, client: Client, settings: Settings, replica: int) -> Membership:
         """Claim a name. Raises nats.errors.Error when JetStream can't be reached, OSError for the name's file."""
-        kv = await bucket(client.jetstream(), BUCKET, settings.nats_replicas, ttl=LEASE_SECONDS)
-        membership = cls(client, kv, settings.data_dir / f"replica-{replica}")
+        replicas = settings.nats_replicas
+        kv = await _bucket(client, replicas)
+        membership = cls(client, kv, settings.data_dir / f"replica-{replica}", replicas=replicas)
         await membership._claim()
         return membership
 
@@ -138,6 +150,8 @@ class Membership:
             except (nats.errors.Error, OSError) as error:
                 self.suspend()
                 _log.debug("heartbeat_failed", error=type(error).__name__)
+                with contextlib.suppress(nats.errors.Error, OSError):
+                    await _bucket(self._client, self._replicas)  # an operator may have deleted the bucket
                 continue
             await on_refresh()
 
@@ -182,6 +196,11 @@ class Membership:
     def known(self) -> set[str]:
         """Names of all replicas in the view."""
         return set(self._mirror.values)
+
+
+async def _bucket(client: Client, replicas: int) -> KeyValue:
+    """Open the bucket, and create it if absent. Raises nats.errors.Error."""
+    return await bucket(client.jetstream(), BUCKET, replicas, ttl=LEASE_SECONDS)
 
 
 def _subject(incarnation: str) -> str:

@@ -66,6 +66,10 @@ class UnsentError(OutboundError):
     """The request certainly did not reach the server."""
 
 
+class UntrustedServerError(UnsentError):
+    """The server has no certificate that this gateway trusts."""
+
+
 class SentError(OutboundError):
     """The connection broke after data was sent. The server may have processed the request."""
 
@@ -335,6 +339,8 @@ def _call_error(error: Exception, *, guarded: bool = False) -> OutboundError | T
         case httpx.InvalidURL() | aiohttp.InvalidURL() | UnicodeError():
             # httpx is stricter than the guard about xn-- names.
             return (UrlRefusedError if guarded else UnsentError)("its host is malformed")
+        case aiohttp.ClientConnectorCertificateError():
+            return UntrustedServerError("its server has no certificate that the gateway trusts", transient=True)
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
             return UnsentError("the connection to its server failed", transient=True)
         case TimeoutError():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import trace_context
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.platform.spans import GRPC
 from imagegateway.platform.trace_context import TraceContext
 from opentelemetry import trace
@@ -48,8 +49,14 @@ class SpanExport:
 
     @classmethod
     def open(cls, process: str, protocol: str) -> SpanExport:
-        """Return a recorder for the endpoint of the environment."""
-        return cls(process, BatchSpanProcessor(_exporter(protocol)))
+        """Return a recorder for the endpoint of the environment.
+
+        Raises SettingError for a value that the SDK refuses.
+        """
+        try:
+            return cls(process, BatchSpanProcessor(_exporter(protocol)))
+        except Exception as error:  # the SDK's errors have no class in common
+            raise SettingError(f"an OTEL_* variable has a wrong value: {error}") from error
 
     def start(
         self, name: str, kind: SpanKind, parent: TraceContext | None, attributes: Attributes | None

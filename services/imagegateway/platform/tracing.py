@@ -51,7 +51,7 @@ def protocol() -> str | None:
 def start(process: str) -> None:
     """Start the export of spans if an endpoint is set. `process`: this process's name.
 
-    Raises SettingError as `protocol` does.
+    Raises SettingError as `protocol` does, and for a value that OpenTelemetry's SDK refuses.
     """
     if chosen := protocol():
         from imagegateway.platform.span_export import SpanExport  # noqa: PLC0415  megabytes

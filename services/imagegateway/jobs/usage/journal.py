@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from imagegateway.jobs.usage.index import UsageIndex
     from imagegateway.platform.nats_client import Client
     from imagegateway.platform.supervision import Supervisor
+    from nats.js import JetStreamContext
 
 NAME: Final = "USAGE"
 SUBJECTS: Final = "u.>"
@@ -79,14 +80,7 @@ class UsageJournal:
         except NotFoundError:
             await js.add_stream(stream)
         await check_permissions(StreamConnection(client, NAME, SUBJECTS), "u.permission")
-        consumer = api.ConsumerConfig(
-            durable_name=CONSUMER,
-            filter_subjects=[f"j.*.*.{state}" for state in _ENDED],
-            ack_policy=api.AckPolicy.EXPLICIT,
-            ack_wait=ACKNOWLEDGE_SECONDS,
-            max_ack_pending=_MAX_UNACKNOWLEDGED,
-        )
-        await js.add_consumer(stream_connection.NAME, consumer)
+        await _add_consumer(js)
         return cls(client, index)
 
     def start(self, supervisor: Supervisor) -> None:
@@ -120,6 +114,8 @@ class UsageJournal:
                 # The server hands unacknowledged records out again.
                 _log.warning("usage_not_written", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
+                with suppress(nats.errors.Error, OSError):
+                    await _add_consumer(self._js)
                 continue
             if len(deliveries) < _BATCH:
                 with suppress(TimeoutError):
@@ -173,6 +169,18 @@ class UsageJournal:
             if batch is not None:
                 await self._write(entry for entry in batch.entries if entry.job_id not in job_ids)
             await self._connection.delete_message(seq)
+
+
+async def _add_consumer(js: JetStreamContext) -> None:
+    """Create the consumer, or update it. A new one gets all records again. Raises nats.errors.Error."""
+    consumer = api.ConsumerConfig(
+        durable_name=CONSUMER,
+        filter_subjects=[f"j.*.*.{state}" for state in _ENDED],
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=ACKNOWLEDGE_SECONDS,
+        max_ack_pending=_MAX_UNACKNOWLEDGED,
+    )
+    await js.add_consumer(stream_connection.NAME, consumer)
 
 
 def _parts(entries: list[UsageEntry]) -> Iterator[list[UsageEntry]]:

@@ -64,6 +64,7 @@ class HttpSender:
         seconds = endpoint.timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
         began = time.perf_counter()
         status: int | None = None
+        broken: str | None = None
         try:
             async with self.outbound.call(
                 request.method,
@@ -84,22 +85,27 @@ class HttpSender:
                 status = incoming.status
                 return await (read or self.spool.receive)(incoming)
         except UrlRefusedError as error:
+            broken = error.reason
             return _UNREACHABLE if error.transient else bad_response("named an address that may not be called.")
-        except UnsentError:
+        except UnsentError as error:
+            broken = error.reason
             return _UNREACHABLE
         except ProxyRefusedError as error:
+            broken = error.reason
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
                 f"The proxy of this gateway refuses the connection to the provider (status {error.status}): its "
                 "operator must check IMAGEGATEWAY_EGRESS_PROXY and the proxy's rules.",
             )
         except TimeoutError:
+            broken = "its server did not answer in time"
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
                 f"The provider did not answer within {seconds:g} s.",
                 may_be_billed=True,
             )
-        except SentError:
+        except SentError as error:
+            broken = error.reason
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
                 "The connection to the provider broke during the call; whether it took the job is not known.",
@@ -115,6 +121,7 @@ class HttpSender:
                 method=request.method,
                 path=urlsplit(url).path,
                 upstream_status=status,
+                error=broken,
                 duration_ms=round(duration * 1000, 1),
             )
 
