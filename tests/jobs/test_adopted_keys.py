@@ -248,7 +248,8 @@ async def test_update_during_a_rotation_is_kept(
     key = await store.adopt(FIRST, "gateway")
     if by == "command":
         _, key = await store.create("acme")
-    write: Any = store._kv.update if by == "setting" else store._kv.put
+    kv = store._documents._kv
+    write: Any = kv.update
 
     async def overtaken(*given: Any, **named: Any) -> int:
         monkeypatch.undo()
@@ -256,11 +257,11 @@ async def test_update_during_a_rotation_is_kept(
             await store.update(key.id, limited)
         revision: int = await write(*given, **named)
         if moment == "after":
-            old = await store._kv.get(key.digest)
-            await store._kv.update(key.digest, encode(limited(key)), last=old.revision)
+            old = await kv.get(key.digest)
+            await kv.update(key.digest, encode(limited(key)), last=old.revision)
         return revision
 
-    monkeypatch.setattr(store._kv, write.__name__, overtaken)
+    monkeypatch.setattr(kv, "update", overtaken)
     new = await store.adopt(SECOND, "gateway") if by == "setting" else (await rotated(store, key.id, 60))[1]
     found = await store.get(key.id)
     assert found
@@ -272,14 +273,15 @@ async def test_update_that_a_rotation_overtakes_is_made_again(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await store.adopt(FIRST, "gateway")
-    get = store._kv.get
+    kv = store._documents._kv
+    get = kv.get
 
     async def overtaken(name: str) -> KeyValue.Entry:
         monkeypatch.undo()
         await store.adopt(SECOND, "gateway")
         return await get(name)
 
-    monkeypatch.setattr(store._kv, "get", overtaken)
+    monkeypatch.setattr(kv, "get", overtaken)
     updated = await store.update(key.id, limited)
     assert updated
     assert (updated.digest, updated.quota) == (fingerprint(SECOND), LIMITS)

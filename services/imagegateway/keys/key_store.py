@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from imagegateway.keys import key_tags
 from imagegateway.keys.api_keys import (
@@ -27,10 +27,11 @@ from imagegateway.keys.policy import ALL_SCOPES, ANY_MODEL, DEFAULT_SCOPES, NO_L
 from imagegateway.platform import logs
 from imagegateway.platform.kv_mirror import snapshot
 from imagegateway.platform.nats import bucket
+from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.platform.stored_values import Decoder
-from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
@@ -40,26 +41,39 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
-_WRONG_SEQUENCE: Final = frozenset({10071, 10164})
 _log = logs.get(__name__)
 
 
 class KeyStore:
-    """Store of API keys. `root` tags new keys. `clock` returns Unix seconds."""
+    """Store of API keys. `root` tags new keys. `clock` returns Unix seconds.
+
+    Methods wait for an election, and raise UnavailableError. A change that NATS did not acknowledge is found again.
+    """
 
     def __init__(
-        self, js: JetStreamContext, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time
+        self,
+        js: JetStreamContext,
+        kv: KeyValue,
+        root: RootSecret,
+        clock: Callable[[], float] = time.time,
+        outage: asyncio.Event | None = None,
     ) -> None:
+        """`outage` as in SharedDocuments."""
         self._js = js
-        self._kv = kv
+        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
+            kv, empty=None, encode=lambda stored: stored or b"", decode=bytes, deletes_empty=True, outage=outage
+        )
+        self._outage = outage
         self._root = root
         self._clock = clock
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, root: RootSecret) -> KeyStore:
+    async def open(
+        cls, client: Client, replicas: int, root: RootSecret, outage: asyncio.Event | None = None
+    ) -> KeyStore:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
         js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas), root)
+        return cls(js, await bucket(js, BUCKET, replicas), root, outage=outage)
 
     async def create(
         self,
@@ -88,7 +102,7 @@ class KeyStore:
             root=self._root.id,
         )
         key.check()
-        await self._kv.put(key.digest, encode(key))
+        await self._change(key.digest, lambda stored: stored or key)
         return secret, key
 
     async def get(self, key_id: str) -> ApiKey | None:
@@ -112,7 +126,8 @@ class KeyStore:
     async def update(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
         """Replace a key by `change(key)`, and return the new record. None: no such key. Raises PolicyError.
 
-        The change applies to every secret of the key.
+        The change applies to every secret of the key. `change` is idempotent: it runs again after a conflict, and
+        after a write without an acknowledgement.
         """
 
         def checked(key: ApiKey | None) -> ApiKey | None:
@@ -135,7 +150,8 @@ class KeyStore:
         """Issue a new secret of a key, and return the secret and its record. None: no such key.
 
         Earlier secrets are valid for `overlap` more seconds; 0: they end now. The new secret is written first: after
-        a crash between the writes the earlier secrets are still valid, and the next rotation ends them.
+        a crash between the writes the earlier secrets are still valid, and the next rotation ends them. The newest
+        secret of several concurrent rotations ends the others: a caller may have repeated one that still waits.
         """
         found = await self.get(key_id)
         if found is None:
@@ -151,8 +167,9 @@ class KeyStore:
             adopted_by=(),
             root=self._root.id,
         )
-        await self._kv.put(new.digest, encode(new))
+        await self._change(new.digest, lambda stored: stored or new)
         records = await self._all()
+        newest = current_records(records.values()).get(key_id, new)
         new = await self._carry_over(found, new, records)
 
         def retire(key: ApiKey | None) -> ApiKey | None:
@@ -160,16 +177,20 @@ class KeyStore:
             return key and replace(key, retired_at=min(key.retired_at or end, end))
 
         for digest, key in records.items():
-            if key.id == key_id and digest != new.digest and not key.revoked_at:
+            if key.id == key_id and digest != newest.digest and not key.revoked_at:
                 await self._change(digest, retire)
         return secret, new
 
     async def revoke(self, key_id: str) -> ApiKey | None:
         """Revoke a key, all its secrets, by its id. Return its record; None: no such key."""
         records, now = await self._all(), self._now()
+
+        def revoked(key: ApiKey | None) -> ApiKey | None:
+            return key and replace(key, revoked_at=key.revoked_at or now)
+
         for digest, key in records.items():
             if key.id == key_id and not key.revoked_at:
-                await self._change(digest, lambda each: each and replace(each, revoked_at=now))
+                await self._change(digest, revoked)
         found = current_records(records.values()).get(key_id)
         return found and replace(found, revoked_at=now)
 
@@ -225,7 +246,7 @@ class KeyStore:
         """Delete the keys of a gateway's runs."""
         for digest, key in (await self._all()).items():
             if key.session_of == gateway:
-                await self._kv.delete(digest)
+                await self._change(digest, lambda _: None)
 
     def _now(self) -> int:
         return int(self._clock())
@@ -256,40 +277,28 @@ class KeyStore:
 
     async def _all(self) -> dict[str, ApiKey]:
         decoder, found = Decoder(BUCKET), {}
-        for digest, value in (await snapshot(self._js, BUCKET)).items():
+        for digest, value in (await snapshot(self._js, BUCKET, self._outage)).items():
             key = decoder.decode(digest, value, decode)
             if key is not None:
                 found[digest] = key
         return found
 
     async def _change(self, digest: str, change: Callable[[ApiKey | None], ApiKey | None]) -> ApiKey | None:
-        """Replace a record by `change(record)`, with compare-and-set.
+        """Replace a record by `change(record)`, which is idempotent, with compare-and-set.
 
         None deletes the record. An unreadable one counts as None.
         """
-        while True:
-            try:
-                entry = await self._kv.get(digest)
-            except KeyNotFoundError as error:
-                value, revision = None, (error.entry.revision or 0) if error.entry else 0
-            else:
-                value, revision = entry.value or b"", entry.revision or 0
-            before = None if value is None else Decoder(BUCKET).decode(digest, value, decode)
+
+        def step(stored: bytes | None) -> tuple[bytes | None, ApiKey | None]:
+            before = None if stored is None else Decoder(BUCKET).decode(digest, stored, decode)
             after = change(before)
             if after == before:
-                return after
-            try:
-                if after is None:
-                    await self._kv.delete(digest, last=revision)
-                else:
-                    await self._kv.update(digest, encode(after), last=revision)
-            except KeyWrongLastSequenceError:
-                continue
-            except BadRequestError as error:  # a refused deletion has no error class
-                if error.err_code not in _WRONG_SEQUENCE:
-                    raise
-                continue
-            return after
+                return stored, after
+            return (None if after is None else encode(after)), after
+
+        changed = await self._documents.change(digest, step)
+        self._documents.forget(digest)
+        return changed
 
 
 def _adopted_key(records: Mapping[str, ApiKey], gateway: str) -> ApiKey | None:
