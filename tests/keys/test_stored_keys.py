@@ -141,6 +141,15 @@ async def test_adoption_without_acknowledgements_happens_once(bucket: MemoryBuck
     assert bucket.writes == 3  # with the deletion of the first secret
 
 
+async def test_suspension_without_an_acknowledgement_is_that_of_one_process(bucket: MemoryBucket) -> None:
+    store, others = keys_of(bucket), keys_of(bucket)
+    key = await store.adopt(FIRST, "gateway")
+    bucket.losing, writes = 1, bucket.writes
+    assert await store.suspend(key.digest, key.adopted_by, "one event")
+    assert not await others.suspend(key.digest, key.adopted_by, "another event")
+    assert bucket.writes == writes + 1
+
+
 async def test_tenant_without_an_acknowledgement_is_updated_once(bucket: MemoryBucket) -> None:
     store = tenants_of(bucket)
     bucket.losing = 1

@@ -43,6 +43,10 @@ _MAX_READS: Final = 2000
 _log = logs.get(__name__)
 
 
+class UnchangedError(Exception):
+    """A change was not made, as another process has made it."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditPage:
     """Page of events, newest first. `position` continues after the page; 0: the last page."""
@@ -64,7 +68,7 @@ class AuditLog:
         """`outage` as in SharedDocuments."""
         self._js = js
         self._entries: SharedDocuments[bytes | None] = SharedDocuments(
-            kv, empty=None, encode=lambda entry: entry or b"", decode=bytes, outage=outage
+            kv, empty=None, encode=lambda entry: entry or b"", decode=bytes, deletes_empty=True, outage=outage
         )
         self._outage = outage
         self._clock = clock
@@ -98,11 +102,15 @@ class AuditLog:
         """Write an event before and after the change that the body makes.
 
         The body may set the event's target, tenant and error. Raises UnavailableError before the body: nothing has
-        changed. A failure to write the outcome is logged only, since the change is made.
+        changed. A failure to write the outcome is logged only, since the change is made. UnchangedError ends the body
+        and withdraws the event.
         """
         await self.write(event)
         try:
             yield
+        except UnchangedError:
+            await self._withdraw(event)
+            return
         except BaseException:
             await self._close(event, FAILED)
             raise
@@ -114,6 +122,14 @@ class AuditLog:
             await self.write(event)
         except UnavailableError as error:
             _log.error("audit_outcome_not_written", audit_id=event.id, error=str(error))
+
+    async def _withdraw(self, event: pb.AuditEvent) -> None:
+        try:
+            await self._entries.change(event.id, lambda _: (None, None))
+        except UnavailableError as error:
+            _log.error("audit_outcome_not_written", audit_id=event.id, error=str(error))
+        finally:
+            self._entries.forget(event.id)
 
     async def write(self, event: pb.AuditEvent) -> None:
         """Write an event, or replace its earlier entry, durably. Log an event that has its outcome.
@@ -155,13 +171,15 @@ class AuditLog:
         return AuditPage(found, seq if seq >= state.first_seq else 0)
 
     async def _read(self, seq: int) -> pb.AuditEvent | None:
-        """Return the event at a sequence. None: replaced by its newer entry, expired, or unreadable."""
+        """Return the event at a sequence. None: replaced by its newer entry, expired, withdrawn, or unreadable."""
         try:
             message = await self._js.get_msg(_STREAM, seq=seq)
         except NotFoundError:
             return None
+        if not message.data:
+            return None
         try:
-            return pb.AuditEvent.FromString(message.data or b"")
+            return pb.AuditEvent.FromString(message.data)
         except DecodeError:
             _log.error("stored_value_skipped", place=BUCKET, key=message.subject)
             return None

@@ -165,6 +165,7 @@ class KeyStore:
             retired_at=0,
             left_at=0,
             adopted_by=(),
+            announced_by=(),
             root=self._root.id,
         )
         await self._change(new.digest, lambda stored: stored or new)
@@ -195,7 +196,7 @@ class KeyStore:
         return found and replace(found, revoked_at=now)
 
     async def adopt(self, secret: str, gateway: str, gone: AbstractSet[str] = frozenset()) -> ApiKey:
-        """Accept the secret in a gateway's settings, and release the one that the gateway adopted before.
+        """Accept the secret in the settings of a gateway that answers probes, and release the one before.
 
         The first one has every scope. Each further one is a secret of the same key, with its id and policy, as
         after a rotation. A released secret stays valid while other gateways, except those that are `gone`, have
@@ -209,14 +210,15 @@ class KeyStore:
                 return self._adopted(chosen, gateway, before)
             if key.revoked_at or not key.adopted_by:
                 return key  # revoked or created
-            others = () if key.left_at else key.adopted_by
-            return replace(key, adopted_by=others if gateway in others else (*others, gateway), left_at=0)
+            others, announced = ((), ()) if key.left_at else (key.adopted_by, key.announced_by)
+            return replace(key, adopted_by=_with(others, gateway), announced_by=_with(announced, gateway), left_at=0)
 
         def release(key: ApiKey | None) -> ApiKey | None:
             if key is None or gateway not in key.adopted_by:
                 return key
             left = tuple(other for other in key.adopted_by if other != gateway and other not in gone)
-            return replace(key, adopted_by=left) if left else None
+            announced = tuple(other for other in key.announced_by if other in left)
+            return replace(key, adopted_by=left, announced_by=announced) if left else None
 
         adopted = await self._change(chosen, accept)
         if adopted is None or adopted.revoked_at:
@@ -230,17 +232,21 @@ class KeyStore:
                 _log.info("adopted_key_replaced", key_id=key.id, by=adopted.id)
         return adopted
 
-    async def suspend(self, digest: str, adopted_by: tuple[str, ...]) -> None:
-        """Refuse an adopted secret until a gateway adopts it again. `adopted_by`: its gateways, all of them gone.
+    async def suspend(self, digest: str, adopted_by: tuple[str, ...], event: str) -> bool:
+        """Refuse an adopted secret until a gateway adopts it again, and return True.
 
-        A secret that another gateway has adopted meanwhile stays valid.
+        `adopted_by`: its gateways, all of them gone. `event`: id of the audit event. False: another process has
+        suspended the secret, or another gateway has adopted it meanwhile, which keeps it valid.
         """
         now = self._now()
 
         def leave(key: ApiKey | None) -> ApiKey | None:
-            return replace(key, left_at=now) if key and key.adopted_by == adopted_by and not key.left_at else key
+            if key is None or key.suspension == event or key.adopted_by != adopted_by or key.left_at:
+                return key
+            return replace(key, left_at=now, suspension=event)
 
-        await self._change(digest, leave)
+        key = await self._change(digest, leave)
+        return key is not None and key.suspension == event
 
     async def delete_session_keys(self, gateway: str) -> None:
         """Delete the keys of a gateway's runs."""
@@ -258,11 +264,11 @@ class KeyStore:
     def _adopted(self, digest: str, gateway: str, before: ApiKey | None) -> ApiKey:
         """Return a new record of an adopted secret. `before`: record of the key that the secret continues."""
         if before is None:
-            return replace(self._new(digest, "default", API_KEY_NAME), scopes=ALL_SCOPES, adopted_by=(gateway,))
-        issued_at = max(self._now(), before.issued_at + 1)
-        return replace(
-            before, digest=digest, issued_at=issued_at, retired_at=0, left_at=0, adopted_by=(gateway,), root=""
-        )
+            new = replace(self._new(digest, "default", API_KEY_NAME), scopes=ALL_SCOPES)
+        else:
+            issued_at = max(self._now(), before.issued_at + 1)
+            new = replace(before, digest=digest, issued_at=issued_at, retired_at=0, left_at=0, root="")
+        return replace(new, adopted_by=(gateway,), announced_by=(gateway,))
 
     async def _carry_over(self, before: ApiKey, new: ApiKey, records: Mapping[str, ApiKey]) -> ApiKey:
         """Return the record of a key's new secret, with updates that the record before has had meanwhile.
@@ -299,6 +305,10 @@ class KeyStore:
         changed = await self._documents.change(digest, step)
         self._documents.forget(digest)
         return changed
+
+
+def _with(gateways: tuple[str, ...], gateway: str) -> tuple[str, ...]:
+    return gateways if gateway in gateways else (*gateways, gateway)
 
 
 def _adopted_key(records: Mapping[str, ApiKey], gateway: str) -> ApiKey | None:
