@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from imagegateway.admin.v1 import audit_event_pb2 as pb
 from imagegateway.platform import ids, logs, patience
 from imagegateway.platform.errors import UnavailableError
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
 from imagegateway.platform.shared_documents import SharedDocuments
 from nats.js.errors import NotFoundError
 
@@ -82,7 +82,7 @@ class AuditLog:
         config = (await js.stream_info(_STREAM)).config
         if config.max_age != retention:
             await js.update_stream(config.evolve(max_age=retention))
-        return cls(js, kv, outage=outage)
+        return cls(repeated_reads(client), kv, outage=outage)
 
     def event(self, actor: pb.AuditActor, method: str, target: str = "", tenant: str = "") -> pb.AuditEvent:
         """Return a new event of the present time."""

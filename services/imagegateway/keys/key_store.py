@@ -26,7 +26,7 @@ from imagegateway.keys.api_keys import (
 from imagegateway.keys.policy import ALL_SCOPES, ANY_MODEL, DEFAULT_SCOPES, NO_LIMITS
 from imagegateway.platform import logs
 from imagegateway.platform.kv_mirror import snapshot
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
 from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.platform.stored_values import Decoder
 
@@ -72,8 +72,8 @@ class KeyStore:
         cls, client: Client, replicas: int, root: RootSecret, outage: asyncio.Event | None = None
     ) -> KeyStore:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas), root, outage=outage)
+        kv = await bucket(client.jetstream(), BUCKET, replicas)
+        return cls(repeated_reads(client), kv, root, outage=outage)
 
     async def create(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.platform import logs
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.kv_mirror import snapshot
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
 from imagegateway.platform.shared_documents import SharedDocuments
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class LastUse:
     @classmethod
     async def open(cls, client: Client, replicas: int, outage: asyncio.Event | None = None) -> LastUse:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas), outage=outage)
+        kv = await bucket(client.jetstream(), BUCKET, replicas)
+        return cls(repeated_reads(client), kv, outage=outage)
 
     def start(self, supervisor: Supervisor) -> None:
         """Write noted times in the background."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.keys.api_keys import check_tenant, quota_fields, read_quota
 from imagegateway.keys.policy import NO_LIMITS, PolicyError, Quota, tenant_account
 from imagegateway.platform.kv_mirror import Follower, snapshot
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
 from imagegateway.platform.settings import MAX_DAYS
 from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.platform.stored_values import Decoder, StoredObject
@@ -64,8 +64,8 @@ class TenantStore:
     @classmethod
     async def open(cls, client: Client, replicas: int, outage: asyncio.Event | None = None) -> TenantStore:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas), outage)
+        kv = await bucket(client.jetstream(), BUCKET, replicas)
+        return cls(repeated_reads(client), kv, outage)
 
     async def list(self) -> list[TenantPolicy]:
         """Return the stored policies, sorted by name."""
