@@ -133,7 +133,7 @@ def test_nats_server_that_freezes_for_an_election_fails_no_call(fleet: Fleet, pa
     server = next(part for part in fleet.of("nats") if (part.name == leader) is leads)
     paid.forget()
     of_jobs = (f"/v1/jobs/{job}", f"/v1/jobs/{job}/events", "/v1/jobs?page_size=2", "/v1/usage")
-    paths = itertools.cycle((*of_jobs, "/v1/webhook-secret", "/v1/provider-keys"))
+    paths = itertools.cycle((*of_jobs, "/v1/webhook-secret", "/v1/provider-keys", "/v1/admin/keys"))
     with Load(fleet, loads.paid) as load, Load(fleet, lambda each: each.ask("GET", next(paths))) as reads:
         load.more(3)
         freeze(server, 8)

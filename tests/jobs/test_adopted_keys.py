@@ -13,7 +13,7 @@ import pytest
 from imagegateway.keys import gateway_keys
 from imagegateway.keys.adopted_key import AdoptedKey
 from imagegateway.keys.api_keys import ApiKey, RevokedKeyError, encode, fingerprint
-from imagegateway.keys.audit_log import AuditLog
+from imagegateway.keys.audit_log import SUCCEEDED, AuditLog
 from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.key_ring import KeyRing
 from imagegateway.keys.key_store import KeyStore
@@ -183,11 +183,45 @@ async def test_gateway_that_did_not_answer_for_a_while_has_its_key_again(
 ) -> None:
     monkeypatch.setattr(kv_mirror, "RESYNC_SECONDS", 0.05)
     async with Gateway("one", FIRST, nats.settings, tmp_path) as gateway:
-        await store.suspend(fingerprint(FIRST), ("another",))
+        await store.suspend(fingerprint(FIRST), ("another",), "event")
         assert not (await store.adopted_by("one"))[0].left_at
-        await store.suspend(fingerprint(FIRST), ("one",))
+        await store.suspend(fingerprint(FIRST), ("one",), "event")
         await until(lambda: any(key.left_at for key in gateway.ring.adopted()))
         await gateway.until(FIRST, accepted=True)
+
+
+async def test_suspension_by_several_gateways_is_one_audit_event(
+    nats: Nats, client: Client, store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_keys, "_GONE_SECONDS", 0.0)
+    audit = await AuditLog.open(client, nats.settings)
+    gone, *others = [GatewayKeys(client, store, audit, gateway) for gateway in ("gone", "one", "two", "three")]
+    await gone.adopt(FIRST)
+    records = await store.adopted_by("gone")
+    await asyncio.gather(*(keys.suspend_left(records) for keys in others))
+    assert (await store.adopted_by("gone"))[0].left_at
+    events = (await audit.page(lambda event: event.method == "SuspendKey", 10)).events
+    assert [(event.target, event.outcome) for event in events] == [(records[0].id, SUCCEEDED)]
+
+
+async def test_gateway_of_an_earlier_version_is_never_taken_for_gone(
+    nats: Nats, client: Client, store: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions up to 0.2 do not answer probes of their presence."""
+    monkeypatch.setattr(gateway_keys, "_GONE_SECONDS", 0.0)
+    audit = await AuditLog.open(client, nats.settings)
+    earlier, other, new = [GatewayKeys(client, store, audit, gateway) for gateway in ("earlier", "other", "new")]
+    await other.announce(tmp_path)
+    await earlier.adopt(FIRST)
+    await store._change(fingerprint(FIRST), lambda key: key and replace(key, announced_by=()))
+    await new.suspend_left(await store.adopted_by("earlier"))
+    assert not (await store.adopted_by("earlier"))[0].left_at
+    await other.adopt(FIRST)
+    await other.adopt(SECOND)
+    assert await Accepted(client)(FIRST, SECOND) == [True, True]
+    await earlier.adopt(FIRST)  # by its present version
+    await new.suspend_left(await store.adopted_by("earlier"))
+    assert (await store.adopted_by("earlier"))[0].left_at
 
 
 LIMITS = Quota(requests_per_minute=5, budget=Decimal(3))
@@ -248,7 +282,8 @@ async def test_update_during_a_rotation_is_kept(
     key = await store.adopt(FIRST, "gateway")
     if by == "command":
         _, key = await store.create("acme")
-    write: Any = store._kv.update if by == "setting" else store._kv.put
+    kv = store._documents._kv
+    write: Any = kv.update
 
     async def overtaken(*given: Any, **named: Any) -> int:
         monkeypatch.undo()
@@ -256,11 +291,11 @@ async def test_update_during_a_rotation_is_kept(
             await store.update(key.id, limited)
         revision: int = await write(*given, **named)
         if moment == "after":
-            old = await store._kv.get(key.digest)
-            await store._kv.update(key.digest, encode(limited(key)), last=old.revision)
+            old = await kv.get(key.digest)
+            await kv.update(key.digest, encode(limited(key)), last=old.revision)
         return revision
 
-    monkeypatch.setattr(store._kv, write.__name__, overtaken)
+    monkeypatch.setattr(kv, "update", overtaken)
     new = await store.adopt(SECOND, "gateway") if by == "setting" else (await rotated(store, key.id, 60))[1]
     found = await store.get(key.id)
     assert found
@@ -272,14 +307,15 @@ async def test_update_that_a_rotation_overtakes_is_made_again(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await store.adopt(FIRST, "gateway")
-    get = store._kv.get
+    kv = store._documents._kv
+    get = kv.get
 
     async def overtaken(name: str) -> KeyValue.Entry:
         monkeypatch.undo()
         await store.adopt(SECOND, "gateway")
         return await get(name)
 
-    monkeypatch.setattr(store._kv, "get", overtaken)
+    monkeypatch.setattr(kv, "get", overtaken)
     updated = await store.update(key.id, limited)
     assert updated
     assert (updated.digest, updated.quota) == (fingerprint(SECOND), LIMITS)

@@ -19,7 +19,7 @@ from imagegateway.jobs.budgets import account as accounts
 from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.keys.policy import BudgetPeriod, Quota, key_account, tenant_account
 from imagegateway.media.store import MediaStore
-from imagegateway.platform import backoff, shared_documents
+from imagegateway.platform import backoff, patience, shared_documents
 from imagegateway.platform.money import NANO, nanodollars
 from imagegateway.v1.job_pb2 import Cost
 
@@ -84,7 +84,7 @@ def _no_pauses() -> Iterator[None]:
         patch.setattr(polling, "RETRY_SECONDS", 0.0)
         patch.setattr(stream_connection, "RETRY_PAUSE", 0.0)
         patch.setattr(shared_documents, "_MAX_PAUSE_SECONDS", 0.0)
-        patch.setattr(shared_documents, "_RETRY_SECONDS", 0.0)
+        patch.setattr(patience, "RETRY_SECONDS", 0.0)
         yield
 
 

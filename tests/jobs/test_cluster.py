@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import nats.errors
 import pytest
+from imagegateway.admin.v1.audit_event_pb2 import AuditActor
 from imagegateway.jobs import states
 from imagegateway.jobs.stream import Entry, JobStream
 from imagegateway.jobs.stream_connection import NAME, StreamConnection
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
-from imagegateway.keys import provider_keys, webhook_secrets
+from imagegateway.keys import api_keys, audit_log, provider_keys, tenants, webhook_secrets
+from imagegateway.keys.api_keys import ApiKey, fingerprint
+from imagegateway.keys.audit_log import SUCCEEDED, AuditLog
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.tenants import TenantStore
 from imagegateway.keys.webhook_secrets import WebhookSecrets
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
@@ -35,6 +41,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 WRITERS = 6
+ROOT = RootSecret("a root secret of tests")
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +118,8 @@ async def test_secrets_and_provider_keys_wait_while_the_leader_is_frozen(
     three: Cluster, clients: list[Client], bucket: str
 ) -> None:
     await opened(clients[0])
-    root = RootSecret("a root secret of tests")
-    secrets = [await WebhookSecrets.open(client, 3, root) for client in clients]
-    keys = [await ProviderKeys.open(client, 3, root) for client in clients]
+    secrets = [await WebhookSecrets.open(client, 3, ROOT) for client in clients]
+    keys = [await ProviderKeys.open(client, 3, ROOT) for client in clients]
     first = await secrets[0].get("acme")
     await keys[0].set("acme", "bfl", "the first key")
     leader = await leader_of(clients[0], f"KV_{bucket}")
@@ -132,6 +138,49 @@ async def test_secrets_and_provider_keys_wait_while_the_leader_is_frozen(
     assert await secrets[2].get("other") == found
     assert await keys[2].list("acme", ["bfl", "fal"]) == [stored]
     await keys[2].delete("acme", "fal")
+
+
+@pytest.mark.parametrize("bucket", [api_keys.BUCKET, tenants.BUCKET, audit_log.BUCKET])
+async def test_administration_waits_while_the_leader_is_frozen(
+    three: Cluster, clients: list[Client], bucket: str
+) -> None:
+    await opened(clients[0])
+    keys = [await KeyStore.open(client, 3, ROOT) for client in clients]
+    policies = [await TenantStore.open(client, 3) for client in clients]
+    logs = [await AuditLog.open(client, three.settings) for client in clients]
+    tenant = f"tenant of {bucket}"
+    before = [(await keys[0].create(tenant))[1] for _ in range(3)]
+    event = logs[0].event(AuditActor(type="gateway"), "CreateKey", tenant=tenant)
+    leader = await leader_of(clients[0], f"KV_{bucket}")
+
+    async def change() -> tuple[str, ApiKey]:
+        async with logs[0].change(event):
+            return await keys[0].create(tenant)
+
+    async with three.nodes[leader].frozen(8):
+        others = asyncio.gather(
+            policies[0].update(tenant, lambda policy: replace(policy, media_days=3)),
+            keys[1].list(),
+            logs[1].page(lambda _: True, 10),
+        )
+        (secret, made), rotation, updated, revoked = await asyncio.gather(
+            change(),
+            keys[1].rotate(before[0].id, 60),
+            keys[2].update(before[1].id, lambda key: replace(key, name="updated")),
+            keys[0].revoke(before[2].id),
+        )
+        policy, listed, _ = await others
+    assert rotation
+    issued, rotated = rotation
+    assert updated
+    assert revoked
+    assert {key.id for key in listed if key.tenant == tenant} <= {made.id, *(key.id for key in before)}
+    found = {key.id: key for key in await keys[2].list(revoked=True) if key.tenant == tenant}
+    assert found == {key.id: key for key in (made, rotated, updated, revoked)}
+    assert (fingerprint(secret), fingerprint(issued)) == (made.digest, rotated.digest)
+    assert policy in await policies[2].list()
+    events = (await logs[2].page(lambda each: each.tenant == tenant, 10)).events
+    assert [each.outcome for each in events] == [SUCCEEDED]
 
 
 class Load:

@@ -9,7 +9,7 @@ import pytest
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import OVERLAP_SECONDS, WebhookSecret, WebhookSecrets
-from imagegateway.platform import shared_documents
+from imagegateway.platform import patience
 from imagegateway.platform.errors import UnavailableError
 
 from tests.platform.key_values import MemoryBucket, MemoryKeyValue
@@ -20,7 +20,7 @@ NO_STREAM: Any = None
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_documents, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import nats.errors
-from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
 if TYPE_CHECKING:
@@ -36,14 +37,21 @@ class MemoryBucket:
     writes: int = 0
     history: list[tuple[str, bytes]] = field(default_factory=list)
     """Keys and values of all writes, in order."""
-    _revision: int = 0
+    revision: int = 0
+    """Sequence of the last write."""
+
+    def fail(self) -> None:
+        """Raise TimeoutError for a request that never arrives."""
+        if self.failing:
+            self.failing -= 1
+            raise nats.errors.TimeoutError
 
     def put(self, key: str, value: bytes) -> int:
         """Store a value as another program would."""
-        self._revision += 1
-        self.values[key] = (self._revision, value)
+        self.revision += 1
+        self.values[key] = (self.revision, value)
         self.history.append((key, value))
-        return self._revision
+        return self.revision
 
 
 class MemoryKeyValue(KeyValue):
@@ -54,7 +62,7 @@ class MemoryKeyValue(KeyValue):
 
     async def get(self, key: str, revision: int | None = None, validate_keys: bool = True) -> KeyValue.Entry:
         await self._bucket.gate("read")
-        self._fail()
+        self._bucket.fail()
         self._bucket.reads += 1
         if key not in self._bucket.values:
             raise KeyNotFoundError
@@ -72,7 +80,7 @@ class MemoryKeyValue(KeyValue):
         validate_keys: bool = True,
     ) -> int:
         await self._bucket.gate("write")
-        self._fail()
+        self._bucket.fail()
         if self._bucket.refusing:
             raise self._bucket.refusing
         if self._bucket.values.get(key, (0, b""))[0] != (last or 0):
@@ -89,7 +97,7 @@ class MemoryKeyValue(KeyValue):
         self, key: str, last: int | None = None, validate_keys: bool = True, msg_ttl: float | None = None
     ) -> bool:
         await self._bucket.gate("write")
-        self._fail()
+        self._bucket.fail()
         if self._bucket.values[key][0] != last:
             raise BadRequestError(code=400, err_code=10071)
         self._bucket.writes += 1
@@ -99,10 +107,25 @@ class MemoryKeyValue(KeyValue):
             raise nats.errors.TimeoutError
         return True
 
-    def _fail(self) -> None:
-        if self._bucket.failing:
-            self._bucket.failing -= 1
-            raise nats.errors.TimeoutError
+
+class MemoryStream:
+    """The stream behind a `MemoryBucket`, in place of a JetStream context that reads all values."""
+
+    def __init__(self, bucket: MemoryBucket) -> None:
+        self._bucket = bucket
+
+    async def stream_info(self, _name: str) -> Any:
+        self._bucket.fail()
+        return SimpleNamespace(state=SimpleNamespace(first_seq=1, last_seq=self._bucket.revision))
+
+    async def get_msg(self, name: str, seq: int, **given: object) -> Any:
+        self._bucket.fail()
+        values = ((at, key, value) for key, (at, value) in self._bucket.values.items())
+        found = [each for each in values if (each[0] >= seq if given.get("next") else each[0] == seq)]
+        if not found:
+            raise NotFoundError
+        at, key, value = min(found)
+        return SimpleNamespace(seq=at, subject=f"$KV.{name.removeprefix('KV_')}.{key}", data=value, headers=None)
 
 
 async def silence(_step: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 import pytest
-from imagegateway.platform import shared_documents
+from imagegateway.platform import patience, shared_documents
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.shared_documents import SharedDocuments
 from nats.js.errors import ServiceUnavailableError
@@ -203,7 +203,7 @@ async def test_silent_server_fails_the_change_within_seconds(
 async def test_change_and_read_wait_for_the_election_of_a_leader(
     bucket: MemoryBucket, documents: SharedDocuments[Names], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_documents, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.0)
     bucket.failing = 5
     assert await documents.change("a", _add("one")) == 1
     bucket.failing = 5

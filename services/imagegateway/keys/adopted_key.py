@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import nats.errors
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
 from imagegateway.platform import logs
 from imagegateway.platform.errors import UnavailableError
@@ -51,5 +50,5 @@ class AdoptedKey:
                 if secret != self._adopted or self._keys.has_left(secret, adopted):
                     await self.adopt()
                 await self._keys.suspend_left(adopted)
-            except (UnavailableError, nats.errors.Error, OSError) as error:  # the next period tries again
+            except UnavailableError as error:  # the next period tries again
                 _log.warning("api_key_not_adopted", setting=API_KEY_NAME, reason=str(error))

@@ -76,8 +76,12 @@ class ApiKey:
     """0: not revoked. The record of a revoked key remains, so no later start adopts the key again."""
     adopted_by: tuple[str, ...] = ()
     """Gateways whose setting contains the secret. Empty for a created one."""
+    announced_by: tuple[str, ...] = ()
+    """Gateways of `adopted_by` that answer probes. Those up to 0.2 do not, and are never taken for gone."""
     left_at: int = 0
     """Time from which none of these gateways ran, and another one had another secret; 0: one may run."""
+    suspension: str = ""
+    """Id of the audit event of the last suspension."""
     session_of: str = ""
     """Gateway whose run the key belongs to, and ends with. Empty for a lasting key."""
     root: str = ""
@@ -189,7 +193,9 @@ def encode(key: ApiKey) -> bytes:
             "retired_at": key.retired_at,
             "revoked_at": key.revoked_at,
             "adopted_by": key.adopted_by,
+            "announced_by": key.announced_by,
             "left_at": key.left_at,
+            "suspension": key.suspension,
             "session_of": key.session_of,
             "root": key.root,
         }
@@ -222,7 +228,9 @@ def decode(digest: str, value: bytes) -> ApiKey:
         retired_at=data.integer("retired_at", 0),
         revoked_at=data.integer("revoked_at", 0),
         adopted_by=adopted_by,
+        announced_by=data.texts("announced_by"),
         left_at=data.integer("left_at", 0),
+        suspension=data.text("suspension", ""),
         session_of=session_of,
         root=data.text("root", ""),
         digest=digest,

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import nats.errors
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from imagegateway.admin.v1 import audit_event_pb2 as pb
-from imagegateway.platform import ids, logs
+from imagegateway.platform import ids, logs, patience
 from imagegateway.platform.errors import UnavailableError
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
+from imagegateway.platform.shared_documents import SharedDocuments
 from nats.js.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ GATEWAY_ACTOR: Final = "gateway"
 """Actor type of the start of a process."""
 _STREAM: Final = f"KV_{BUCKET}"
 _DAY: Final = 86_400
-_ATTEMPT_SECONDS: Final = 2.0
-_ATTEMPTS: Final = 3
 _CONCURRENT_READS: Final = 50
 _MAX_READS: Final = 2000
 """Most entries that one page reads."""
 _log = logs.get(__name__)
+
+
+class UnchangedError(Exception):
+    """A change was not made, as another process has made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,23 @@ class AuditPage:
 class AuditLog:
     """Writer and reader of audit events. `clock` returns Unix seconds."""
 
-    def __init__(self, js: JetStreamContext, kv: KeyValue, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        js: JetStreamContext,
+        kv: KeyValue,
+        clock: Callable[[], float] = time.time,
+        outage: asyncio.Event | None = None,
+    ) -> None:
+        """`outage` as in SharedDocuments."""
         self._js = js
-        self._kv = kv
+        self._entries: SharedDocuments[bytes | None] = SharedDocuments(
+            kv, empty=None, encode=lambda entry: entry or b"", decode=bytes, deletes_empty=True, outage=outage
+        )
+        self._outage = outage
         self._clock = clock
 
     @classmethod
-    async def open(cls, client: Client, settings: Settings) -> AuditLog:
+    async def open(cls, client: Client, settings: Settings, outage: asyncio.Event | None = None) -> AuditLog:
         """Open the bucket, and adjust its retention. Raises nats.errors.Error without a connection to JetStream."""
         js = client.jetstream()
         retention = float(settings.audit_days * _DAY)
@@ -70,7 +82,7 @@ class AuditLog:
         config = (await js.stream_info(_STREAM)).config
         if config.max_age != retention:
             await js.update_stream(config.evolve(max_age=retention))
-        return cls(js, kv)
+        return cls(repeated_reads(client), kv, outage=outage)
 
     def event(self, actor: pb.AuditActor, method: str, target: str = "", tenant: str = "") -> pb.AuditEvent:
         """Return a new event of the present time."""
@@ -90,11 +102,15 @@ class AuditLog:
         """Write an event before and after the change that the body makes.
 
         The body may set the event's target, tenant and error. Raises UnavailableError before the body: nothing has
-        changed. A failure to write the outcome is logged only, since the change is made.
+        changed. A failure to write the outcome is logged only, since the change is made. UnchangedError ends the body
+        and withdraws the event.
         """
         await self.write(event)
         try:
             yield
+        except UnchangedError:
+            await self._withdraw(event)
+            return
         except BaseException:
             await self._close(event, FAILED)
             raise
@@ -107,31 +123,37 @@ class AuditLog:
         except UnavailableError as error:
             _log.error("audit_outcome_not_written", audit_id=event.id, error=str(error))
 
+    async def _withdraw(self, event: pb.AuditEvent) -> None:
+        try:
+            await self._entries.change(event.id, lambda _: (None, None))
+        except UnavailableError as error:
+            _log.error("audit_outcome_not_written", audit_id=event.id, error=str(error))
+        finally:
+            self._entries.forget(event.id)
+
     async def write(self, event: pb.AuditEvent) -> None:
         """Write an event, or replace its earlier entry, durably. Log an event that has its outcome.
 
-        Raises UnavailableError.
+        Waits for an election. Raises UnavailableError.
         """
         if event.outcome != STARTED:
             _log.info("audit_event", **_log_fields(event))
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with asyncio.timeout(_ATTEMPT_SECONDS):
-                    await self._kv.put(event.id, event.SerializeToString())
-                return
-            except (nats.errors.Error, OSError, TimeoutError) as error:
-                if attempt == _ATTEMPTS - 1:
-                    raise UnavailableError("the audit log can't be written") from error
+        entry = event.SerializeToString()
+        try:
+            await self._entries.change(event.id, lambda _: (entry, None))
+        except UnavailableError as error:
+            raise UnavailableError("the audit log can't be written") from error
+        finally:
+            self._entries.forget(event.id)
 
     async def page(self, wanted: Callable[[pb.AuditEvent], bool], size: int, position: int = 0) -> AuditPage:
         """Return at most `size` events that `wanted` accepts, newest first, from a position on; 0: the newest.
 
-        A page with a position may be shorter. Raises UnavailableError.
+        A page with a position may be shorter. Waits for an election. Raises UnavailableError.
         """
-        try:
-            return await self._page(wanted, size, position)
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise UnavailableError("the audit log can't be read") from error
+        return await patience.read(
+            lambda: self._page(wanted, size, position), self._outage, "the audit log can't be read"
+        )
 
     async def _page(self, wanted: Callable[[pb.AuditEvent], bool], size: int, position: int) -> AuditPage:
         state = (await self._js.stream_info(_STREAM)).state
@@ -149,13 +171,15 @@ class AuditLog:
         return AuditPage(found, seq if seq >= state.first_seq else 0)
 
     async def _read(self, seq: int) -> pb.AuditEvent | None:
-        """Return the event at a sequence. None: replaced by its newer entry, expired, or unreadable."""
+        """Return the event at a sequence. None: replaced by its newer entry, expired, withdrawn, or unreadable."""
         try:
             message = await self._js.get_msg(_STREAM, seq=seq)
         except NotFoundError:
             return None
+        if not message.data:
+            return None
         try:
-            return pb.AuditEvent.FromString(message.data or b"")
+            return pb.AuditEvent.FromString(message.data)
         except DecodeError:
             _log.error("stored_value_skipped", place=BUCKET, key=message.subject)
             return None

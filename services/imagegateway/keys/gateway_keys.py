@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.admin.v1 import audit_event_pb2 as pb
 from imagegateway.keys import gateway_presence
 from imagegateway.keys.api_keys import FIRST_KEY_NAME, fingerprint, key_id
-from imagegateway.keys.audit_log import GATEWAY_ACTOR
+from imagegateway.keys.audit_log import GATEWAY_ACTOR, UnchangedError
 from imagegateway.keys.policy import ALL_SCOPES
 
 if TYPE_CHECKING:
@@ -49,16 +49,20 @@ class GatewayKeys:
         """
         digest = fingerprint(secret)
         adopted = await self._store.adopted_by(self._gateway)
-        if [(key.digest, key.left_at) for key in adopted] == [(digest, 0)]:
+        if [key.digest for key in adopted] == [digest] and self._has_adopted(adopted[0]):
             return
         event = self._event("AdoptKey", target=key_id(digest))
         released = [key for key in adopted if key.digest != digest]
         if released:
             event.fields["released"] = ", ".join(key.id for key in released)
-        others = {gateway for key in released for gateway in key.adopted_by} - {self._gateway}
+        others = {gateway for key in released for gateway in key.announced_by} - {self._gateway}
         gone = {gateway for gateway in others if await gateway_presence.is_gone(self._client, gateway)}
         async with self._audit.change(event):
             event.target = (await self._store.adopt(secret, self._gateway, gone)).id
+
+    def _has_adopted(self, key: ApiKey) -> bool:
+        """Return False for a suspended secret, and for one that an earlier version of the gateway adopted."""
+        return not key.left_at and self._gateway in key.announced_by
 
     def has_left(self, secret: str, records: Iterable[ApiKey]) -> bool:
         """Return whether others have suspended the gateway's secret: this gateway did not answer for a while."""
@@ -68,20 +72,24 @@ class GatewayKeys:
     async def suspend_left(self, records: Iterable[ApiKey]) -> None:
         """Suspend adopted secrets whose gateways have been gone for 10 minutes: all were replaced, or do not run.
 
-        The secrets are valid again once a gateway adopts them. `records`: those of adopted secrets.
+        The secrets are valid again once a gateway adopts them. Of several processes that suspend a secret, one leaves
+        an audit event. `records`: those of adopted secrets.
         """
         now = time.monotonic()
         others = [key for key in records if self._gateway not in key.adopted_by and not key.left_at]
-        gone = [key for key in others if await self._are_gone(key.adopted_by)]
+        gone = [key for key in others if await self._are_gone(key)]
         self._gone_since = {key.digest: self._gone_since.get(key.digest, now) for key in gone}
         for key in gone:
             if now - self._gone_since[key.digest] >= _GONE_SECONDS:
-                async with self._audit.change(self._event("SuspendKey", target=key.id)):
-                    await self._store.suspend(key.digest, key.adopted_by)
+                event = self._event("SuspendKey", target=key.id)
+                async with self._audit.change(event):
+                    if not await self._store.suspend(key.digest, key.adopted_by, event.id):
+                        raise UnchangedError
 
-    async def _are_gone(self, gateways: Iterable[str]) -> bool:
-        for gateway in gateways:
-            if not await gateway_presence.is_gone(self._client, gateway):
+    async def _are_gone(self, key: ApiKey) -> bool:
+        """Return whether all gateways of an adopted secret are gone."""
+        for gateway in key.adopted_by:
+            if gateway not in key.announced_by or not await gateway_presence.is_gone(self._client, gateway):
                 return False
         return True
 

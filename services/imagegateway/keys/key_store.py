@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from imagegateway.keys import key_tags
 from imagegateway.keys.api_keys import (
@@ -26,11 +26,12 @@ from imagegateway.keys.api_keys import (
 from imagegateway.keys.policy import ALL_SCOPES, ANY_MODEL, DEFAULT_SCOPES, NO_LIMITS
 from imagegateway.platform import logs
 from imagegateway.platform.kv_mirror import snapshot
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
+from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.platform.stored_values import Decoder
-from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
@@ -40,26 +41,39 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
-_WRONG_SEQUENCE: Final = frozenset({10071, 10164})
 _log = logs.get(__name__)
 
 
 class KeyStore:
-    """Store of API keys. `root` tags new keys. `clock` returns Unix seconds."""
+    """Store of API keys. `root` tags new keys. `clock` returns Unix seconds.
+
+    Methods wait for an election, and raise UnavailableError. A change that NATS did not acknowledge is found again.
+    """
 
     def __init__(
-        self, js: JetStreamContext, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time
+        self,
+        js: JetStreamContext,
+        kv: KeyValue,
+        root: RootSecret,
+        clock: Callable[[], float] = time.time,
+        outage: asyncio.Event | None = None,
     ) -> None:
+        """`outage` as in SharedDocuments."""
         self._js = js
-        self._kv = kv
+        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
+            kv, empty=None, encode=lambda stored: stored or b"", decode=bytes, deletes_empty=True, outage=outage
+        )
+        self._outage = outage
         self._root = root
         self._clock = clock
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, root: RootSecret) -> KeyStore:
+    async def open(
+        cls, client: Client, replicas: int, root: RootSecret, outage: asyncio.Event | None = None
+    ) -> KeyStore:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas), root)
+        kv = await bucket(client.jetstream(), BUCKET, replicas)
+        return cls(repeated_reads(client), kv, root, outage=outage)
 
     async def create(
         self,
@@ -88,7 +102,7 @@ class KeyStore:
             root=self._root.id,
         )
         key.check()
-        await self._kv.put(key.digest, encode(key))
+        await self._change(key.digest, lambda stored: stored or key)
         return secret, key
 
     async def get(self, key_id: str) -> ApiKey | None:
@@ -112,7 +126,8 @@ class KeyStore:
     async def update(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
         """Replace a key by `change(key)`, and return the new record. None: no such key. Raises PolicyError.
 
-        The change applies to every secret of the key.
+        The change applies to every secret of the key. `change` is idempotent: it runs again after a conflict, and
+        after a write without an acknowledgement.
         """
 
         def checked(key: ApiKey | None) -> ApiKey | None:
@@ -135,7 +150,8 @@ class KeyStore:
         """Issue a new secret of a key, and return the secret and its record. None: no such key.
 
         Earlier secrets are valid for `overlap` more seconds; 0: they end now. The new secret is written first: after
-        a crash between the writes the earlier secrets are still valid, and the next rotation ends them.
+        a crash between the writes the earlier secrets are still valid, and the next rotation ends them. The newest
+        secret of several concurrent rotations ends the others: a caller may have repeated one that still waits.
         """
         found = await self.get(key_id)
         if found is None:
@@ -149,10 +165,12 @@ class KeyStore:
             retired_at=0,
             left_at=0,
             adopted_by=(),
+            announced_by=(),
             root=self._root.id,
         )
-        await self._kv.put(new.digest, encode(new))
+        await self._change(new.digest, lambda stored: stored or new)
         records = await self._all()
+        newest = current_records(records.values()).get(key_id, new)
         new = await self._carry_over(found, new, records)
 
         def retire(key: ApiKey | None) -> ApiKey | None:
@@ -160,21 +178,25 @@ class KeyStore:
             return key and replace(key, retired_at=min(key.retired_at or end, end))
 
         for digest, key in records.items():
-            if key.id == key_id and digest != new.digest and not key.revoked_at:
+            if key.id == key_id and digest != newest.digest and not key.revoked_at:
                 await self._change(digest, retire)
         return secret, new
 
     async def revoke(self, key_id: str) -> ApiKey | None:
         """Revoke a key, all its secrets, by its id. Return its record; None: no such key."""
         records, now = await self._all(), self._now()
+
+        def revoked(key: ApiKey | None) -> ApiKey | None:
+            return key and replace(key, revoked_at=key.revoked_at or now)
+
         for digest, key in records.items():
             if key.id == key_id and not key.revoked_at:
-                await self._change(digest, lambda each: each and replace(each, revoked_at=now))
+                await self._change(digest, revoked)
         found = current_records(records.values()).get(key_id)
         return found and replace(found, revoked_at=now)
 
     async def adopt(self, secret: str, gateway: str, gone: AbstractSet[str] = frozenset()) -> ApiKey:
-        """Accept the secret in a gateway's settings, and release the one that the gateway adopted before.
+        """Accept the secret in the settings of a gateway that answers probes, and release the one before.
 
         The first one has every scope. Each further one is a secret of the same key, with its id and policy, as
         after a rotation. A released secret stays valid while other gateways, except those that are `gone`, have
@@ -188,14 +210,15 @@ class KeyStore:
                 return self._adopted(chosen, gateway, before)
             if key.revoked_at or not key.adopted_by:
                 return key  # revoked or created
-            others = () if key.left_at else key.adopted_by
-            return replace(key, adopted_by=others if gateway in others else (*others, gateway), left_at=0)
+            others, announced = ((), ()) if key.left_at else (key.adopted_by, key.announced_by)
+            return replace(key, adopted_by=_with(others, gateway), announced_by=_with(announced, gateway), left_at=0)
 
         def release(key: ApiKey | None) -> ApiKey | None:
             if key is None or gateway not in key.adopted_by:
                 return key
             left = tuple(other for other in key.adopted_by if other != gateway and other not in gone)
-            return replace(key, adopted_by=left) if left else None
+            announced = tuple(other for other in key.announced_by if other in left)
+            return replace(key, adopted_by=left, announced_by=announced) if left else None
 
         adopted = await self._change(chosen, accept)
         if adopted is None or adopted.revoked_at:
@@ -209,23 +232,27 @@ class KeyStore:
                 _log.info("adopted_key_replaced", key_id=key.id, by=adopted.id)
         return adopted
 
-    async def suspend(self, digest: str, adopted_by: tuple[str, ...]) -> None:
-        """Refuse an adopted secret until a gateway adopts it again. `adopted_by`: its gateways, all of them gone.
+    async def suspend(self, digest: str, adopted_by: tuple[str, ...], event: str) -> bool:
+        """Refuse an adopted secret until a gateway adopts it again, and return True.
 
-        A secret that another gateway has adopted meanwhile stays valid.
+        `adopted_by`: its gateways, all of them gone. `event`: id of the audit event. False: another process has
+        suspended the secret, or another gateway has adopted it meanwhile, which keeps it valid.
         """
         now = self._now()
 
         def leave(key: ApiKey | None) -> ApiKey | None:
-            return replace(key, left_at=now) if key and key.adopted_by == adopted_by and not key.left_at else key
+            if key is None or key.suspension == event or key.adopted_by != adopted_by or key.left_at:
+                return key
+            return replace(key, left_at=now, suspension=event)
 
-        await self._change(digest, leave)
+        key = await self._change(digest, leave)
+        return key is not None and key.suspension == event
 
     async def delete_session_keys(self, gateway: str) -> None:
         """Delete the keys of a gateway's runs."""
         for digest, key in (await self._all()).items():
             if key.session_of == gateway:
-                await self._kv.delete(digest)
+                await self._change(digest, lambda _: None)
 
     def _now(self) -> int:
         return int(self._clock())
@@ -237,11 +264,11 @@ class KeyStore:
     def _adopted(self, digest: str, gateway: str, before: ApiKey | None) -> ApiKey:
         """Return a new record of an adopted secret. `before`: record of the key that the secret continues."""
         if before is None:
-            return replace(self._new(digest, "default", API_KEY_NAME), scopes=ALL_SCOPES, adopted_by=(gateway,))
-        issued_at = max(self._now(), before.issued_at + 1)
-        return replace(
-            before, digest=digest, issued_at=issued_at, retired_at=0, left_at=0, adopted_by=(gateway,), root=""
-        )
+            new = replace(self._new(digest, "default", API_KEY_NAME), scopes=ALL_SCOPES)
+        else:
+            issued_at = max(self._now(), before.issued_at + 1)
+            new = replace(before, digest=digest, issued_at=issued_at, retired_at=0, left_at=0, root="")
+        return replace(new, adopted_by=(gateway,), announced_by=(gateway,))
 
     async def _carry_over(self, before: ApiKey, new: ApiKey, records: Mapping[str, ApiKey]) -> ApiKey:
         """Return the record of a key's new secret, with updates that the record before has had meanwhile.
@@ -256,40 +283,32 @@ class KeyStore:
 
     async def _all(self) -> dict[str, ApiKey]:
         decoder, found = Decoder(BUCKET), {}
-        for digest, value in (await snapshot(self._js, BUCKET)).items():
+        for digest, value in (await snapshot(self._js, BUCKET, self._outage)).items():
             key = decoder.decode(digest, value, decode)
             if key is not None:
                 found[digest] = key
         return found
 
     async def _change(self, digest: str, change: Callable[[ApiKey | None], ApiKey | None]) -> ApiKey | None:
-        """Replace a record by `change(record)`, with compare-and-set.
+        """Replace a record by `change(record)`, which is idempotent, with compare-and-set.
 
         None deletes the record. An unreadable one counts as None.
         """
-        while True:
-            try:
-                entry = await self._kv.get(digest)
-            except KeyNotFoundError as error:
-                value, revision = None, (error.entry.revision or 0) if error.entry else 0
-            else:
-                value, revision = entry.value or b"", entry.revision or 0
-            before = None if value is None else Decoder(BUCKET).decode(digest, value, decode)
+
+        def step(stored: bytes | None) -> tuple[bytes | None, ApiKey | None]:
+            before = None if stored is None else Decoder(BUCKET).decode(digest, stored, decode)
             after = change(before)
             if after == before:
-                return after
-            try:
-                if after is None:
-                    await self._kv.delete(digest, last=revision)
-                else:
-                    await self._kv.update(digest, encode(after), last=revision)
-            except KeyWrongLastSequenceError:
-                continue
-            except BadRequestError as error:  # a refused deletion has no error class
-                if error.err_code not in _WRONG_SEQUENCE:
-                    raise
-                continue
-            return after
+                return stored, after
+            return (None if after is None else encode(after)), after
+
+        changed = await self._documents.change(digest, step)
+        self._documents.forget(digest)
+        return changed
+
+
+def _with(gateways: tuple[str, ...], gateway: str) -> tuple[str, ...]:
+    return gateways if gateway in gateways else (*gateways, gateway)
 
 
 def _adopted_key(records: Mapping[str, ApiKey], gateway: str) -> ApiKey | None:

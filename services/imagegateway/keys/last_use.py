@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.platform import logs
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.kv_mirror import snapshot
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
 from imagegateway.platform.shared_documents import SharedDocuments
 
 if TYPE_CHECKING:
@@ -30,17 +30,27 @@ _log = logs.get(__name__)
 class LastUse:
     """Times of last use by key id. `clock` returns Unix seconds."""
 
-    def __init__(self, js: JetStreamContext, kv: KeyValue, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        js: JetStreamContext,
+        kv: KeyValue,
+        clock: Callable[[], float] = time.time,
+        outage: asyncio.Event | None = None,
+    ) -> None:
+        """`outage` as in SharedDocuments."""
         self._js = js
-        self._documents: SharedDocuments[int] = SharedDocuments(kv, empty=0, encode=_encode, decode=_decode)
+        self._documents: SharedDocuments[int] = SharedDocuments(
+            kv, empty=0, encode=_encode, decode=_decode, outage=outage
+        )
+        self._outage = outage
         self._clock = clock
         self._noted: dict[str, int] = {}
 
     @classmethod
-    async def open(cls, client: Client, replicas: int) -> LastUse:
+    async def open(cls, client: Client, replicas: int, outage: asyncio.Event | None = None) -> LastUse:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas))
+        kv = await bucket(client.jetstream(), BUCKET, replicas)
+        return cls(repeated_reads(client), kv, outage=outage)
 
     def start(self, supervisor: Supervisor) -> None:
         """Write noted times in the background."""
@@ -60,9 +70,9 @@ class LastUse:
                 self._documents.forget(key_id)
 
     async def all(self) -> dict[str, int]:
-        """Return the times of last use in Unix seconds, by key id. Raises nats.errors.Error or OSError."""
+        """Return the times of last use in Unix seconds, by key id. Raises UnavailableError."""
         found: dict[str, int] = {}
-        for key_id, value in (await snapshot(self._js, BUCKET)).items():
+        for key_id, value in (await snapshot(self._js, BUCKET, self._outage)).items():
             try:
                 found[key_id] = _decode(value)
             except ValueError:

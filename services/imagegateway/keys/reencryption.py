@@ -31,7 +31,7 @@ class ReencryptionCounts:
 async def reencrypt(client: Client, name: str, replicas: int, sealer: Sealer) -> ReencryptionCounts:
     """Encrypt every value of a bucket with the present key. Idempotent, and safe beside concurrent writers.
 
-    Raises nats.errors.Error or OSError.
+    Raises nats.errors.Error, OSError or UnavailableError.
     """
     js = client.jetstream()
     kv = await bucket(js, name, replicas)

@@ -36,7 +36,7 @@ class Tenancy:
 
         Raises nats.errors.Error without a connection to JetStream.
         """
-        last_use = await LastUse.open(client, replicas)
+        last_use = await LastUse.open(client, replicas, outage)
         tenants = await Tenants.open(client, replicas)
         return cls(
             ring=KeyRing(client.jetstream(), note_use=last_use.note, tokens=OperatorTokens(root)),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.keys.api_keys import check_tenant, quota_fields, read_quota
 from imagegateway.keys.policy import NO_LIMITS, PolicyError, Quota, tenant_account
 from imagegateway.platform.kv_mirror import Follower, snapshot
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import bucket, repeated_reads
 from imagegateway.platform.settings import MAX_DAYS
+from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.platform.stored_values import Decoder, StoredObject
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
 
     from imagegateway.platform.supervision import Supervisor
@@ -50,50 +51,46 @@ class TenantPolicy:
 
 
 class TenantStore:
-    """Administration of tenants."""
+    """Administration of tenants. Methods wait for an election, and raise UnavailableError."""
 
-    def __init__(self, js: JetStreamContext, kv: KeyValue) -> None:
+    def __init__(self, js: JetStreamContext, kv: KeyValue, outage: asyncio.Event | None = None) -> None:
+        """`outage` as in SharedDocuments."""
         self._js = js
-        self._kv = kv
+        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
+            kv, empty=None, encode=lambda stored: stored or b"", decode=bytes, outage=outage
+        )
+        self._outage = outage
 
     @classmethod
-    async def open(cls, client: Client, replicas: int) -> TenantStore:
+    async def open(cls, client: Client, replicas: int, outage: asyncio.Event | None = None) -> TenantStore:
         """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas))
-
-    async def get(self, name: str) -> TenantPolicy:
-        """Return a tenant's policy: without limits if none is stored."""
-        return (await self._get(name))[0]
+        kv = await bucket(client.jetstream(), BUCKET, replicas)
+        return cls(repeated_reads(client), kv, outage)
 
     async def list(self) -> list[TenantPolicy]:
         """Return the stored policies, sorted by name."""
         decoder = Decoder(BUCKET)
-        values = (await snapshot(self._js, BUCKET)).items()
+        values = (await snapshot(self._js, BUCKET, self._outage)).items()
         found = (decoder.decode(account, value, _decode) for account, value in values)
         return sorted((each for each in found if each is not None), key=lambda each: each.name)
 
     async def update(self, name: str, change: Callable[[TenantPolicy], TenantPolicy]) -> TenantPolicy:
-        """Replace a tenant's policy by `change(policy)`, and return the new one. Raises PolicyError."""
-        check_tenant(name)
-        while True:
-            before, revision = await self._get(name)
-            after = change(before)
-            after.check()
-            try:
-                await self._kv.update(tenant_account(name), _encode(after), last=revision)
-            except KeyWrongLastSequenceError:
-                continue
-            return after
+        """Replace a tenant's policy by `change(policy)`, and return the new one. Raises PolicyError.
 
-    async def _get(self, name: str) -> tuple[TenantPolicy, int]:
-        """Return a tenant's policy and its revision; 0: it was never stored."""
-        try:
-            entry = await self._kv.get(tenant_account(name))
-        except KeyNotFoundError as error:
-            return TenantPolicy(name), (error.entry.revision or 0) if error.entry else 0
-        stored = Decoder(BUCKET).decode(tenant_account(name), entry.value or b"", _decode)
-        return stored or TenantPolicy(name), entry.revision or 0
+        `change` is idempotent: it runs again after a conflict, and after a write without an acknowledgement.
+        """
+        check_tenant(name)
+        account = tenant_account(name)
+
+        def step(stored: bytes | None) -> tuple[bytes, TenantPolicy]:
+            before = None if stored is None else Decoder(BUCKET).decode(account, stored, _decode)
+            after = change(before or TenantPolicy(name))
+            after.check()
+            return _encode(after), after
+
+        updated = await self._documents.change(account, step)
+        self._documents.forget(account)
+        return updated
 
 
 class Tenants:

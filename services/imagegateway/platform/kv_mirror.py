@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import nats.errors
-from imagegateway.platform import logs
+from imagegateway.platform import logs, patience
 from imagegateway.platform.stored_values import Decoder
 from nats.js.errors import NotFoundError
 
@@ -136,8 +136,15 @@ class Follower(Generic[_T]):
             _log.debug("bucket_loaded", bucket=self._bucket, count=len(self._values))
 
 
-async def snapshot(js: JetStreamContext, bucket: str) -> dict[str, bytes]:
-    """Return all values of a bucket by key. Raises nats.errors.Error or OSError."""
-    mirror = Mirror(js, bucket)
-    await mirror.update()
-    return mirror.values
+async def snapshot(js: JetStreamContext, bucket: str, outage: asyncio.Event | None = None) -> dict[str, bytes]:
+    """Return all values of a bucket by key. Wait for an election, but not while `outage` is set.
+
+    Raises UnavailableError.
+    """
+
+    async def attempt() -> dict[str, bytes]:
+        mirror = Mirror(js, bucket)
+        await mirror.update()
+        return mirror.values
+
+    return await patience.read(attempt, outage, "the job store does not answer")

@@ -19,10 +19,12 @@ from nats.js.kv import KeyValue
 
 if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
+    from nats.aio.client import Client as AnyClient
     from nats.js import JetStreamContext
 
 _PATIENCE_SECONDS: Final = 5.0
 """Failures of an outage this long are logged: the stack's own server starts meanwhile."""
+_READ_SECONDS: Final = 2.0
 _log = logs.get(__name__)
 
 
@@ -132,6 +134,11 @@ class MemoryBucket(KeyValue):
         except NoStreamResponseError:
             await self._create()
             raise
+
+
+def repeated_reads(client: AnyClient) -> JetStreamContext:
+    """Return a JetStream context whose requests end after 2 s, so that a read is repeated soon."""
+    return client.jetstream(timeout=_READ_SECONDS)
 
 
 async def bucket(

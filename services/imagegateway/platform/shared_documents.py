@@ -29,8 +29,6 @@ _ATTEMPT_SECONDS: Final = 2.0
 """Timeout of one read or write."""
 _PATIENCE_SECONDS: Final = ELECTION_SECONDS
 """Time after which no further attempt is made to read a document or to write a change."""
-_RETRY_SECONDS: Final = 0.2
-"""Pause after a read without an answer."""
 _MAX_PAUSE_SECONDS: Final = 0.05
 """Longest pause after a conflict. Random pauses let each of many replicas succeed."""
 _PASSING: Final = frozenset({NO_LEADER, WRONG_SEQUENCE, WRITE_IN_PROGRESS})
@@ -199,7 +197,7 @@ class SharedDocuments(Generic[_T]):
     async def _fetch_patiently(self, name: str, deadline: float) -> _Known[_T]:
         """Return a document. Repeat the read while the server does not answer. Raises UnavailableError."""
         return await patience.repeat(
-            partial(self._fetch, name), UnansweredError, partial(self._is_over, deadline), _RETRY_SECONDS
+            partial(self._fetch, name), UnansweredError, partial(self._is_over, deadline), patience.RETRY_SECONDS
         )
 
     async def _fetch(self, name: str) -> _Known[_T]:

@@ -116,7 +116,7 @@ async def _serve(process: Process, replica: int) -> None:
         resources.push_async_callback(client.close)
         resources.push_async_callback(process.supervisor.close)
         root, outage = RootSecret.load(current), asyncio.Event()
-        admin_stores = await AdminStores.open(client, current, root)
+        admin_stores = await AdminStores.open(client, current, root, outage)
         tenancy = await Tenancy.open(client, current.nats_replicas, root, outage)
         await _adopt_key(process, current, client, admin_stores, tenancy.ring)
         await tenancy.start(process.supervisor)

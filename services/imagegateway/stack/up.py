@@ -126,13 +126,13 @@ class _Run:
         began = time.monotonic()
         if not await self._until_ready(began):
             return 0
-        client = await connect(self.settings, "up")
+        client, stopping = await connect(self.settings, "up"), asyncio.Event()
         try:
             identity = load_identity(self.settings.data_dir / GATEWAY)
             keys = GatewayKeys(
                 client,
-                await KeyStore.open(client, self.settings.nats_replicas, RootSecret.load(self.settings)),
-                await AuditLog.open(client, self.settings),
+                await KeyStore.open(client, self.settings.nats_replicas, RootSecret.load(self.settings), stopping),
+                await AuditLog.open(client, self.settings, stopping),
                 identity,
             )
             await keys.announce(self.settings.data_dir / GATEWAY)
@@ -160,6 +160,7 @@ class _Run:
                     self.certificate_watch.check()
             health.phase = "lame_duck"
             await self._be_lame_duck()
+            stopping.set()  # an end without NATS does not wait for it
             with contextlib.suppress(Exception):
                 await keys.delete_session_keys()
         finally:

@@ -93,13 +93,17 @@ async def test_change_of_a_killed_process_stays_as_started(log: AuditLog) -> Non
     await asyncio.gather(process, return_exceptions=True)
 
 
-async def test_change_without_an_event_is_not_made(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = False
+async def test_change_without_an_event_is_not_made(
+    client: Client, nats: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, outage = False, asyncio.Event()
+    outage.set()
+    log = await AuditLog.open(client, nats.settings, outage)
 
-    async def refuse(*_arguments: object) -> int:
+    async def refuse(*_arguments: object, **_named: object) -> int:
         raise TimeoutError
 
-    monkeypatch.setattr(log._kv, "put", refuse)
+    monkeypatch.setattr(log._entries._kv, "update", refuse)
     with pytest.raises(UnavailableError):
         async with log.change(log.event(ACTOR, "Unwritten")):
             made = True
@@ -108,7 +112,7 @@ async def test_change_without_an_event_is_not_made(log: AuditLog, monkeypatch: p
 
 async def test_unreadable_event_is_skipped(log: AuditLog) -> None:
     await written(log, "Older")
-    await log._kv.put("audit_damaged", b"\xff\xff\xff")
+    await log._entries._kv.put("audit_damaged", b"\xff\xff\xff")
     await written(log, "Newer")
     assert [event.method for event in (await log.page(everything, 5)).events] == ["Newer", "Older"]
 

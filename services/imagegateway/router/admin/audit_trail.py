@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import nats.errors
 from google.protobuf.descriptor import FieldDescriptor
 from imagegateway.admin.v1 import audit_event_pb2 as pb
 from imagegateway.keys.audit_log import FAILED, SUCCEEDED
@@ -15,7 +13,7 @@ from imagegateway.platform.errors import INTERNAL, GatewayError, UnavailableErro
 from imagegateway.router import call_context
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from google.protobuf.message import Message
     from imagegateway.jobs.background_tasks import BackgroundTasks
@@ -42,8 +40,7 @@ class AuditTrail:
         """
         event = self._event(request, target)
         try:
-            with _store_errors():
-                result = await answer
+            result = await answer
         except Exception as error:
             event.error = _code(error)
             event.outcome = FAILED
@@ -70,8 +67,7 @@ class AuditTrail:
         async def recorded() -> _T:
             async with self._log.change(event):
                 try:
-                    with _store_errors():
-                        result = await change()
+                    result = await change()
                 except Exception as error:
                     event.error = _code(error)
                     raise
@@ -88,15 +84,6 @@ class AuditTrail:
         event.address = client_address(call.metadata)
         event.fields.update({name: text for name, text in _fields(request).items() if text != target})
         return event
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """Raise UnavailableError where NATS does not answer the body."""
-    try:
-        yield
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise UnavailableError("the store of keys does not answer") from error
 
 
 def _fields(request: Message) -> Mapping[str, str]:

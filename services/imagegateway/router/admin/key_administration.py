@@ -74,11 +74,9 @@ class KeyAdministration:
 
     async def update(self, request: pb.UpdateKeyRequest) -> Key:
         """Change a key and return it. Raises GatewayError: NOT_FOUND, INVALID_VALUE."""
-        names = changed_fields(request)
+        names, now = changed_fields(request), self._clock()
         with policy_errors():
-            key = await self._store.update(
-                request.id, lambda key: with_key_fields(key, request, names, self._clock())
-            )
+            key = await self._store.update(request.id, lambda key: with_key_fields(key, request, names, now))
         return await self._known(request.id, key)
 
     async def rotate(self, request: pb.RotateKeyRequest) -> Key:

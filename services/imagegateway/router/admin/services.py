@@ -24,6 +24,8 @@ from imagegateway.router.admin.spending import Spending
 from imagegateway.router.admin.tenant_administration import TenantAdministration
 
 if TYPE_CHECKING:
+    import asyncio
+
     from imagegateway.jobs.engine import JobEngine
     from imagegateway.keys.root_secret import RootSecret
     from imagegateway.keys.tenancy import Tenancy
@@ -51,12 +53,14 @@ class AdminStores:
     audit: AuditLog
 
     @classmethod
-    async def open(cls, client: Client, settings: Settings, root: RootSecret) -> AdminStores:
-        """Open the buckets. Raises nats.errors.Error without a connection to JetStream."""
+    async def open(cls, client: Client, settings: Settings, root: RootSecret, outage: asyncio.Event) -> AdminStores:
+        """Open the buckets. While `outage` is set, calls do not wait for NATS.
+
+        Raises nats.errors.Error without a connection to JetStream."""
         return cls(
-            keys=await KeyStore.open(client, settings.nats_replicas, root),
-            tenants=await TenantStore.open(client, settings.nats_replicas),
-            audit=await AuditLog.open(client, settings),
+            keys=await KeyStore.open(client, settings.nats_replicas, root, outage),
+            tenants=await TenantStore.open(client, settings.nats_replicas, outage),
+            audit=await AuditLog.open(client, settings, outage),
         )
 
 
