@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from imagegateway.platform.addresses import Address
     from imagegateway.platform.internal_tls import InternalTls, Role
 
+_OPTIONS: Final = (
+    *CHANNEL_OPTIONS,
+    # A new channel would share the connection of a closed one, and wait for the end of its backoff.
+    ("grpc.use_local_subchannel_pool", 1),
+)
 _TCP_OPTIONS: Final = (
+    *_OPTIONS,
     # A host that vanishes closes no connection: without an answer for 15 s, calls fail and go elsewhere.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -29,13 +35,12 @@ async def open_channel(address: Address, tls: InternalTls | None, role: Role) ->
     Raises PeerRoleError for a server of another role, OSError and TimeoutError without a TLS connection.
     """
     if not isinstance(address, TcpAddress):
-        return grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS)
-    options = (*CHANNEL_OPTIONS, *_TCP_OPTIONS)
+        return grpc.aio.insecure_channel(str(address), options=_OPTIONS)
     if tls is None:
-        return grpc.aio.insecure_channel(address.authority, options=options)
+        return grpc.aio.insecure_channel(address.authority, options=_TCP_OPTIONS)
     name = await tls.server_name(address, role)
     return grpc.aio.secure_channel(
         address.authority,
         tls.material.channel_credentials,
-        options=(*options, ("grpc.ssl_target_name_override", name)),
+        options=(*_TCP_OPTIONS, ("grpc.ssl_target_name_override", name)),
     )
