@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import nats.errors
 import pytest
@@ -20,7 +21,7 @@ from imagegateway.keys.audit_log import SUCCEEDED, AuditLog
 from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.keys.tenants import TenantStore
+from imagegateway.keys.tenants import TenantPolicy, TenantStore
 from imagegateway.keys.webhook_secrets import WebhookSecrets
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
@@ -30,7 +31,7 @@ from tests.jobs.feeds import Feed
 from tests.jobs.server import PATIENCE, Cluster, cluster, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.platform.nats_client import Client
@@ -41,6 +42,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 WRITERS = 6
+T = TypeVar("T")
 ROOT = RootSecret("a root secret of tests")
 
 
@@ -60,14 +62,26 @@ async def clients(three: Cluster) -> AsyncIterator[list[Client]]:
     gc.collect()
 
 
-async def opened(client: Client) -> JobStream:
-    """Return the stream once the cluster has elected its leaders."""
+async def once_elected(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Return the result of an attempt once the cluster has elected its leaders."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
-                return await JobStream.open(client, 3)
+                return await attempt()
             except (nats.errors.Error, OSError):
                 await asyncio.sleep(0.1)
+
+
+async def opened(client: Client) -> JobStream:
+    return await once_elected(lambda: JobStream.open(client, 3))
+
+
+async def seen(attempt: Callable[[], Awaitable[T]], wanted: T) -> None:
+    """Wait until a read returns a value: a server that led before answers for a moment after its return."""
+    end = asyncio.get_running_loop().time() + PATIENCE
+    while (found := await attempt()) != wanted:
+        assert asyncio.get_running_loop().time() < end, f"{found}, not {wanted}"
+        await asyncio.sleep(0.1)
 
 
 async def read(stream: JobStream, job_id: str) -> Entry | None:
@@ -81,11 +95,13 @@ async def read(stream: JobStream, job_id: str) -> Entry | None:
 
 
 async def leader_of(client: Client, stream: str) -> str:
-    """Return the name of the server that leads a stream."""
-    info = await client.jetstream().stream_info(stream)
-    assert info.cluster is not None
-    assert info.cluster.leader is not None
-    return info.cluster.leader
+    """Return the name of the server that leads a stream, once there is one."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            info = await once_elected(lambda: client.jetstream().stream_info(stream))
+            if info.cluster and info.cluster.leader:
+                return info.cluster.leader
+            await asyncio.sleep(0.1)
 
 
 async def test_new_feed_has_all_acknowledged_writes(clients: list[Client]) -> None:
@@ -118,8 +134,8 @@ async def test_secrets_and_provider_keys_wait_while_the_leader_is_frozen(
     three: Cluster, clients: list[Client], bucket: str
 ) -> None:
     await opened(clients[0])
-    secrets = [await WebhookSecrets.open(client, 3, ROOT) for client in clients]
-    keys = [await ProviderKeys.open(client, 3, ROOT) for client in clients]
+    secrets = [await once_elected(partial(WebhookSecrets.open, client, 3, ROOT)) for client in clients]
+    keys = [await once_elected(partial(ProviderKeys.open, client, 3, ROOT)) for client in clients]
     first = await secrets[0].get("acme")
     await keys[0].set("acme", "bfl", "the first key")
     leader = await leader_of(clients[0], f"KV_{bucket}")
@@ -134,9 +150,9 @@ async def test_secrets_and_provider_keys_wait_while_the_leader_is_frozen(
     assert rotated.previous == first.secret
     assert deleted
     assert [key.route for key in listed] in ([], ["bfl"])
-    assert await secrets[2].get("acme") == rotated
-    assert await secrets[2].get("other") == found
-    assert await keys[2].list("acme", ["bfl", "fal"]) == [stored]
+    await seen(lambda: secrets[2].get("acme"), rotated)
+    await seen(lambda: secrets[2].get("other"), found)
+    await seen(lambda: keys[2].list("acme", ["bfl", "fal"]), [stored])
     await keys[2].delete("acme", "fal")
 
 
@@ -145,9 +161,9 @@ async def test_administration_waits_while_the_leader_is_frozen(
     three: Cluster, clients: list[Client], bucket: str
 ) -> None:
     await opened(clients[0])
-    keys = [await KeyStore.open(client, 3, ROOT) for client in clients]
-    policies = [await TenantStore.open(client, 3) for client in clients]
-    logs = [await AuditLog.open(client, three.settings) for client in clients]
+    keys = [await once_elected(partial(KeyStore.open, client, 3, ROOT)) for client in clients]
+    policies = [await once_elected(partial(TenantStore.open, client, 3)) for client in clients]
+    logs = [await once_elected(partial(AuditLog.open, client, three.settings)) for client in clients]
     tenant = f"tenant of {bucket}"
     before = [(await keys[0].create(tenant))[1] for _ in range(3)]
     event = logs[0].event(AuditActor(type="gateway"), "CreateKey", tenant=tenant)
@@ -175,12 +191,21 @@ async def test_administration_waits_while_the_leader_is_frozen(
     assert updated
     assert revoked
     assert {key.id for key in listed if key.tenant == tenant} <= {made.id, *(key.id for key in before)}
-    found = {key.id: key for key in await keys[2].list(revoked=True) if key.tenant == tenant}
-    assert found == {key.id: key for key in (made, rotated, updated, revoked)}
     assert (fingerprint(secret), fingerprint(issued)) == (made.digest, rotated.digest)
-    assert policy in await policies[2].list()
-    events = (await logs[2].page(lambda each: each.tenant == tenant, 10)).events
-    assert [each.outcome for each in events] == [SUCCEEDED]
+
+    async def stored_keys() -> dict[str, ApiKey]:
+        return {key.id: key for key in await keys[2].list(revoked=True) if key.tenant == tenant}
+
+    async def outcomes() -> list[str]:
+        events = (await logs[2].page(lambda each: each.tenant == tenant, 10)).events
+        return [each.outcome for each in events]
+
+    async def stored_policies() -> list[TenantPolicy]:
+        return [each for each in await policies[2].list() if each.name == tenant]
+
+    await seen(stored_keys, {key.id: key for key in (made, rotated, updated, revoked)})
+    await seen(stored_policies, [policy])
+    await seen(outcomes, [SUCCEEDED])
 
 
 class Load:

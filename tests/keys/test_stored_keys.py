@@ -93,6 +93,25 @@ async def test_rotation_without_acknowledgements_issues_one_secret(bucket: Memor
     assert bucket.writes == writes + 2
 
 
+async def test_rotation_ends_the_secrets_before_although_a_read_lacks_its_own_write(
+    bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A NATS server that leads no more, and does not know it yet, answers by an earlier state."""
+    store = keys_of(bucket)
+    _, key = await store.create("acme")
+    before = await store._all()
+
+    async def stale() -> dict[str, ApiKey]:
+        return before
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_all", stale)
+        _, new = await store.rotate(key.id, 0) or ("", None)
+    assert new
+    secrets = await store._all()
+    assert {digest for digest, each in secrets.items() if not each.is_over(time.time())} == {new.digest}
+
+
 async def test_rotation_that_is_repeated_while_it_waits_does_not_end_the_secret_of_the_repetition(
     bucket: MemoryBucket,
 ) -> None:

@@ -169,7 +169,8 @@ class KeyStore:
             root=self._root.id,
         )
         await self._change(new.digest, lambda stored: stored or new)
-        records = await self._all()
+        # The snapshot may lack the write of just now: a NATS server may not know yet that another one leads.
+        records = {new.digest: new, **await self._all()}
         newest = current_records(records.values()).get(key_id, new)
         new = await self._carry_over(found, new, records)
 
