@@ -98,7 +98,7 @@ async def test_rotated_key_ends_although_a_replaced_container_had_adopted_it(
     for keys in (gone, *running):
         await keys.adopt(FIRST)
     await running[0].adopt(SECOND)
-    assert await accepted(FIRST, SECOND) == [True, True]  # the other router has not read the new key yet
+    assert await accepted(FIRST, SECOND) == [True, True]  # before the other router reads the new key
     await running[1].adopt(SECOND)
     assert await accepted(FIRST, SECOND) == [False, True]
 
@@ -244,7 +244,7 @@ async def test_rotated_setting_keeps_the_id_and_the_policy_of_its_key(store: Key
     )
     assert second.adopted_by == ("one",)
     assert await store.update(first.id, lambda key: replace(key, quota=Quota(concurrent_jobs=2)))
-    for secret in (FIRST, SECOND):  # the other gateway has not read the new key yet
+    for secret in (FIRST, SECOND):  # before the other gateway reads the new key
         found = await KeyRing(client.jetstream()).find(secret)
         assert found
         assert (found.id, found.quota, found.models) == (first.id, Quota(concurrent_jobs=2), ("openai/*",))

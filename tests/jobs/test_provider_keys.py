@@ -119,8 +119,8 @@ async def test_value_moved_to_another_entry_can_not_be_used(client: Client) -> N
     await keys.set("acme", "fal", KEY)
     await keys.set("thief", "fal", "the thief's own")
     kv = await client.jetstream().key_value(BUCKET)
-    for name in await kv.keys():  # each one's value in the other's entry, and under another route
-        value = (await kv.get(name)).value or b""
+    stored = await kv_mirror.snapshot(client.jetstream(), BUCKET)
+    for name, value in stored.items():  # each one's value in the other's entry, and under another route
         await kv.put(name.replace(".fal", ".bfl"), value)
     await keys.refresh()
     for tenant in ("acme", "thief"):

@@ -16,7 +16,6 @@ from imagegateway.keys.last_use import LastUse
 from imagegateway.keys.policy import Quota
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenants import TenantPolicy, TenantStore
-from imagegateway.platform import patience
 from imagegateway.platform.errors import UnavailableError
 
 from tests.platform.key_values import MemoryBucket, MemoryKeyValue, MemoryStream
@@ -26,16 +25,6 @@ FIRST, SECOND = "first-" + "x" * 20, "second-" + "x" * 20
 LIMITS = Quota(requests_per_minute=5)
 ELECTION = 5
 """Requests that fail during an election."""
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.0)
-
-
-@pytest.fixture
-def bucket() -> MemoryBucket:
-    return MemoryBucket()
 
 
 def keys_of(bucket: MemoryBucket, outage: asyncio.Event | None = None) -> KeyStore:

@@ -9,23 +9,12 @@ import pytest
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import OVERLAP_SECONDS, WebhookSecret, WebhookSecrets
-from imagegateway.platform import patience
 from imagegateway.platform.errors import UnavailableError
 
 from tests.platform.key_values import MemoryBucket, MemoryKeyValue
 
 ROOT = RootSecret("a root secret of tests")
 NO_STREAM: Any = None
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.0)
-
-
-@pytest.fixture
-def bucket() -> MemoryBucket:
-    return MemoryBucket()
 
 
 def secrets_of(bucket: MemoryBucket, outage: asyncio.Event | None = None) -> WebhookSecrets:

@@ -18,7 +18,7 @@ from imagegateway.admin.v1 import audit_event_pb2 as pb
 from imagegateway.platform import ids, logs, patience
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.nats import bucket, repeated_reads
-from imagegateway.platform.shared_documents import SharedDocuments
+from imagegateway.platform.shared_documents import ByteDocuments
 from nats.js.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ class AuditLog:
     ) -> None:
         """`outage` as in SharedDocuments."""
         self._js = js
-        self._entries: SharedDocuments[bytes | None] = SharedDocuments(
-            kv, empty=None, encode=lambda entry: entry or b"", decode=bytes, deletes_empty=True, outage=outage
-        )
+        self._entries = ByteDocuments(kv, outage)
         self._outage = outage
         self._clock = clock
 
@@ -128,8 +126,6 @@ class AuditLog:
             await self._entries.change(event.id, lambda _: (None, None))
         except UnavailableError as error:
             _log.error("audit_outcome_not_written", audit_id=event.id, error=str(error))
-        finally:
-            self._entries.forget(event.id)
 
     async def write(self, event: pb.AuditEvent) -> None:
         """Write an event, or replace its earlier entry, durably. Log an event that has its outcome.
@@ -143,8 +139,6 @@ class AuditLog:
             await self._entries.change(event.id, lambda _: (entry, None))
         except UnavailableError as error:
             raise UnavailableError("the audit log can't be written") from error
-        finally:
-            self._entries.forget(event.id)
 
     async def page(self, wanted: Callable[[pb.AuditEvent], bool], size: int, position: int = 0) -> AuditPage:
         """Return at most `size` events that `wanted` accepts, newest first, from a position on; 0: the newest.

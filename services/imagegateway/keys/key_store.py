@@ -27,7 +27,7 @@ from imagegateway.keys.policy import ALL_SCOPES, ANY_MODEL, DEFAULT_SCOPES, NO_L
 from imagegateway.platform import logs
 from imagegateway.platform.kv_mirror import snapshot
 from imagegateway.platform.nats import bucket, repeated_reads
-from imagegateway.platform.shared_documents import SharedDocuments
+from imagegateway.platform.shared_documents import ByteDocuments
 from imagegateway.platform.stored_values import Decoder
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class KeyStore:
     ) -> None:
         """`outage` as in SharedDocuments."""
         self._js = js
-        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
-            kv, empty=None, encode=lambda stored: stored or b"", decode=bytes, deletes_empty=True, outage=outage
-        )
+        self._documents = ByteDocuments(kv, outage)
         self._outage = outage
         self._root = root
         self._clock = clock
@@ -303,9 +301,7 @@ class KeyStore:
                 return stored, after
             return (None if after is None else encode(after)), after
 
-        changed = await self._documents.change(digest, step)
-        self._documents.forget(digest)
-        return changed
+        return await self._documents.change(digest, step)
 
 
 def _with(gateways: tuple[str, ...], gateway: str) -> tuple[str, ...]:

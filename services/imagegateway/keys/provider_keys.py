@@ -20,7 +20,7 @@ from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError, invalid, missing
 from imagegateway.platform.kv_mirror import Follower
 from imagegateway.platform.nats import bucket
-from imagegateway.platform.shared_documents import SharedDocuments
+from imagegateway.platform.shared_documents import ByteDocuments
 from imagegateway.platform.stored_values import StoredObject
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -74,9 +74,7 @@ class ProviderKeys:
         outage: asyncio.Event | None = None,
     ) -> None:
         """`outage` as in SharedDocuments."""
-        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
-            kv, empty=None, encode=lambda sealed: sealed or b"", decode=bytes, deletes_empty=True, outage=outage
-        )
+        self._documents = ByteDocuments(kv, outage)
         self._sealer = root.sealer(PURPOSE)
         self._clock = clock
         self._follower = Follower(js, BUCKET, _read, self._on_change)
@@ -99,13 +97,12 @@ class ProviderKeys:
         value = {"tenant": tenant, "route": route, "key": key, "created_at": made}
         sealed, name = self._sealer.seal(json.dumps(value).encode()), _name(tenant, route)
         await self._documents.change(name, lambda _: (sealed, None))
-        self._documents.forget(name)
         return ProviderKey(route, made, _last_four(key))
 
     async def list(self, tenant: str, routes: Collection[str]) -> list[ProviderKey]:
         """Return a tenant's stored keys for these routes, in their order. Raises UnavailableError."""
         # Single reads go to the leader, which has the latest writes.
-        found = await asyncio.gather(*(self._read(tenant, route) for route in routes))
+        found = await asyncio.gather(*(self._documents.read(_name(tenant, route)) for route in routes))
         return [
             self._describe(tenant, route, sealed)
             for route, sealed in zip(routes, found, strict=True)
@@ -114,11 +111,14 @@ class ProviderKeys:
 
     async def delete(self, tenant: str, route: str) -> bool:
         """Delete a key. Return True if it existed. Raises UnavailableError."""
-        name = _name(tenant, route)
-        existed = await self._documents.read(name) is not None
-        if existed:
-            await self._documents.change(name, lambda _: (None, None))
-        self._documents.forget(name)
+        existed = False
+
+        def step(stored: bytes | None) -> tuple[None, None]:
+            nonlocal existed
+            existed = existed or stored is not None  # a deletion without an acknowledgement runs again
+            return None, None
+
+        await self._documents.change(_name(tenant, route), step)
         return existed
 
     # ---- use: answers from memory
@@ -152,13 +152,6 @@ class ProviderKeys:
         for entry in values.values():
             tenants.setdefault(entry.tenant_digest, {})[entry.route] = entry.key
         self._sealed = {digest: MappingProxyType(keys) for digest, keys in tenants.items()}
-
-    async def _read(self, tenant: str, route: str) -> bytes | None:
-        """Return the encrypted key; None: none is stored."""
-        name = _name(tenant, route)
-        sealed = await self._documents.read(name)
-        self._documents.forget(name)
-        return sealed
 
     def _describe(self, tenant: str, route: str, sealed: bytes) -> ProviderKey:
         value = self._open(tenant, route, sealed)

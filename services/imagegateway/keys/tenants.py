@@ -11,7 +11,7 @@ from imagegateway.keys.policy import NO_LIMITS, PolicyError, Quota, tenant_accou
 from imagegateway.platform.kv_mirror import Follower, snapshot
 from imagegateway.platform.nats import bucket, repeated_reads
 from imagegateway.platform.settings import MAX_DAYS
-from imagegateway.platform.shared_documents import SharedDocuments
+from imagegateway.platform.shared_documents import ByteDocuments
 from imagegateway.platform.stored_values import Decoder, StoredObject
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class TenantStore:
     def __init__(self, js: JetStreamContext, kv: KeyValue, outage: asyncio.Event | None = None) -> None:
         """`outage` as in SharedDocuments."""
         self._js = js
-        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
-            kv, empty=None, encode=lambda stored: stored or b"", decode=bytes, outage=outage
-        )
+        self._documents = ByteDocuments(kv, outage)
         self._outage = outage
 
     @classmethod
@@ -88,9 +86,7 @@ class TenantStore:
             after.check()
             return _encode(after), after
 
-        updated = await self._documents.change(account, step)
-        self._documents.forget(account)
-        return updated
+        return await self._documents.change(account, step)
 
 
 class Tenants:

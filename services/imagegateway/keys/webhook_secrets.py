@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
 from imagegateway.platform.nats import bucket
-from imagegateway.platform.shared_documents import SharedDocuments
+from imagegateway.platform.shared_documents import ByteDocuments
 from imagegateway.platform.stored_values import StoredObject
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ class WebhookSecrets:
         outage: asyncio.Event | None = None,
     ) -> None:
         """`outage` as in SharedDocuments."""
-        self._documents: SharedDocuments[bytes | None] = SharedDocuments(
-            kv, empty=None, encode=lambda stored: stored or b"", decode=bytes, outage=outage
-        )
+        self._documents = ByteDocuments(kv, outage)
         self._sealer = root.sealer(PURPOSE)
         self._clock = clock
 
@@ -79,7 +77,6 @@ class WebhookSecrets:
         if stored is None:
             fresh = self._seal(WebhookSecret(_new(), int(self._clock())))
             stored = await self._documents.change(key, partial(_first, fresh))
-        self._documents.forget(key)
         return self._open(stored)
 
     async def rotate(self, tenant: str) -> WebhookSecret:
@@ -99,10 +96,7 @@ class WebhookSecrets:
                 fresh = replace(fresh, previous=before.secret, previous_expires_at=now + OVERLAP_SECONDS)
             return self._seal(fresh), fresh
 
-        key = _key(tenant)
-        rotated = await self._documents.change(key, step)
-        self._documents.forget(key)
-        return rotated
+        return await self._documents.change(_key(tenant), step)
 
     def _open(self, stored: bytes) -> WebhookSecret:
         try:

@@ -218,6 +218,27 @@ class SharedDocuments(Generic[_T]):
         return _Known(value, entry.revision or 0)
 
 
+class ByteDocuments(SharedDocuments[bytes | None]):
+    """Documents as bytes, None where absent, which each operation reads again, as this process keeps none."""
+
+    def __init__(self, kv: KeyValue, outage: asyncio.Event | None = None) -> None:
+        super().__init__(
+            kv, empty=None, encode=lambda value: value or b"", decode=bytes, deletes_empty=True, outage=outage
+        )
+
+    async def change(self, name: str, step: Callable[[bytes | None], tuple[bytes | None, _R]]) -> _R:
+        try:
+            return await super().change(name, step)
+        finally:
+            self.forget(name)
+
+    async def read(self, name: str) -> bytes | None:
+        try:
+            return await super().read(name)
+        finally:
+            self.forget(name)
+
+
 def _apply(value: _T, changes: list[_Change[_T]]) -> tuple[_T, list[tuple[asyncio.Future[Any], Any, bool]]]:
     """Return the value after all changes, and each change's result or exception."""
     results: list[tuple[asyncio.Future[Any], Any, bool]] = []
